@@ -1,0 +1,35 @@
+"""The command line: thin. Each command reads settings, calls one function of another room and prints.
+
+Exit codes: 0 done, 1 the answer is no (a check failed), 2 it could not be done; the reason is one sentence on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cdc_masker.cli import keys, mask, settings
+from cdc_masker.errors import CdcMaskerError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="cdc-masker",
+    help="Masks personal data in Debezium change streams.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a pretty traceback shows local variables, which may be raw values
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("mask")(mask.mask)
+app.command("settings")(settings.settings)
+app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except CdcMaskerError as error:
+        print(f"cdc-masker: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

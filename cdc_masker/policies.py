@@ -1,0 +1,218 @@
+"""Rules and policies: what somebody decided about each column, as an immutable, digested value.
+
+A policy document (JSON, `format` 1) is parsed once, at the edge, into a `Policy`. Absent members are filled with their
+defaults, rules are sorted, and the digest is taken over that normal form, so that two documents that mean the same have the
+same digest. An unknown member is refused: a misspelt one must never silently mean "default".
+
+Whether a rule's method exists and takes its parameters is not known here: `cdc_masker.engine.check` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
+
+import msgspec
+import rfc8785
+
+from cdc_masker.errors import PolicyError
+
+__all__ = [
+    "ANY_SERVER",
+    "EMPTY",
+    "FORMAT",
+    "Domain",
+    "EnvelopeShape",
+    "Policy",
+    "Rule",
+    "TableDefault",
+]
+
+FORMAT = 1
+ANY_SERVER = "*"
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Rule(_Value):
+    """One decision about one column (or, with `path`, about a part of it).
+
+    Identifiers match exactly, as PostgreSQL stores them; `server` is Debezium's `source.name` and may be `*`. `type` is the
+    column's PostgreSQL type, which is all that is known of it when events carry no schema.
+    """
+
+    server: str = ANY_SERVER
+    schema: str
+    table: str
+    column: str
+    path: str | None = None
+    type: str | None = None
+    method: str
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    classification: str | None = None
+    reason: str | None = None
+
+    @property
+    def target(self) -> tuple[str, str, str, str, str]:
+        """What the rule is about: (server, schema, table, column, path or ""); no two rules of a policy share it."""
+        return (self.server, self.schema, self.table, self.column, self.path or "")
+
+    @property
+    def place(self) -> str:
+        """The rule's name in messages."""
+        server = "" if self.server == ANY_SERVER else f"{self.server}:"
+        return f"rule {server}{self.schema}.{self.table}.{self.column}{self.path or ''}"
+
+
+class TableDefault(_Value):
+    """What happens to the columns of one table that no rule names."""
+
+    server: str = ANY_SERVER
+    schema: str
+    table: str
+    default: Literal["redact"]
+
+
+class Domain(_Value):
+    """A key space: equal values of columns in one domain get equal tokens. `epoch` counts the rotations of its key."""
+
+    name: str
+    type: str | None = None
+    epoch: int = 1
+
+
+class EnvelopeShape(_Value):
+    """The shape of the events of one topic; topics that are not named hold Debezium envelopes."""
+
+    topic: str
+    shape: Literal["debezium"]
+
+
+class _Document(_Value):
+    format: Literal[1] = 1
+    version: int | None = None
+    digest: str | None = None
+    default: Literal["redact"] = "redact"
+    tables: list[TableDefault] = msgspec.field(default_factory=list)
+    domains: list[Domain] = msgspec.field(default_factory=list)
+    envelopes: list[EnvelopeShape] = msgspec.field(default_factory=list)
+    headers: list[str] = msgspec.field(default_factory=list)
+    rules: list[Rule] = msgspec.field(default_factory=list)
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Every rule in force at one version: immutable, numbered, identified by the digest of its canonical form.
+
+    Version 0 is the policy of somebody who decided nothing yet: everything is redacted.
+    """
+
+    version: int
+    rules: tuple[Rule, ...] = ()
+    tables: tuple[TableDefault, ...] = ()
+    domains: tuple[Domain, ...] = ()
+    envelopes: tuple[EnvelopeShape, ...] = ()
+    headers: tuple[str, ...] = ()
+    default: Literal["redact"] = "redact"
+
+    @classmethod
+    def of(
+        cls,
+        version: int,
+        *,
+        rules: Iterable[Rule] = (),
+        tables: Iterable[TableDefault] = (),
+        domains: Iterable[Domain] = (),
+        envelopes: Iterable[EnvelopeShape] = (),
+        headers: Iterable[str] = (),
+    ) -> Self:
+        """A policy in normal form. Raises `PolicyError` when two members decide the same thing."""
+        return cls(
+            version=version,
+            rules=_unique("rules", rules, lambda rule: rule.target),
+            tables=_unique("tables", tables, lambda table: (table.server, table.schema, table.table)),
+            domains=_unique("domains", domains, lambda domain: domain.name),
+            envelopes=_unique("envelopes", envelopes, lambda envelope: envelope.topic),
+            headers=_unique("headers", headers, lambda header: header),
+        )
+
+    @classmethod
+    def from_document(cls, document: bytes | Mapping[str, Any]) -> Self:
+        """Parses a policy document. Raises `PolicyError` for anything unknown, misspelt or contradictory.
+
+        A digest that stands in the document must be the digest of its content.
+        """
+        try:
+            if isinstance(document, bytes):
+                parsed = msgspec.json.decode(document, type=_Document)
+            else:
+                parsed = msgspec.convert(document, _Document)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise PolicyError("document", _without_value(error)) from None
+        policy = cls.of(
+            parsed.version or 0,
+            rules=parsed.rules,
+            tables=parsed.tables,
+            domains=parsed.domains,
+            envelopes=parsed.envelopes,
+            headers=parsed.headers,
+        )
+        if parsed.digest is not None and parsed.digest != policy.digest:
+            raise PolicyError("digest", f"is not the digest of this content, which is {policy.digest}; was it edited?")
+        return policy
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and the hex SHA-256 of the canonical JSON (RFC 8785) of what the policy decides.
+
+        Version and reasons are left out: a policy that decides the same has the same digest.
+        """
+        content = self.document()
+        del content["version"], content["digest"]
+        for rule in content["rules"]:
+            del rule["reason"]
+        return "sha256:" + hashlib.sha256(_canonical(content)).hexdigest()
+
+    @property
+    def key_epoch(self) -> int:
+        """The highest epoch of any domain: what a masked record's header tells about keys."""
+        return max((domain.epoch for domain in self.domains), default=1)
+
+    def document(self) -> dict[str, Any]:
+        """The whole policy as JSON values, each member present, in the order that people read."""
+        content: dict[str, Any] = {"format": FORMAT, "version": self.version, "digest": "", "default": self.default}
+        for name in ("tables", "domains", "envelopes", "headers", "rules"):
+            content[name] = msgspec.to_builtins(getattr(self, name), builtin_types=())
+            content[name] = list(content[name])
+        return content
+
+    def export(self) -> dict[str, Any]:
+        """`document()` with its digest filled in: what `cdc-masker policy export` prints."""
+        return {**self.document(), "digest": self.digest}
+
+
+def _unique(member: str, items: Iterable[Any], identity: Any) -> tuple[Any, ...]:
+    ordered = sorted(items, key=identity)
+    for one, other in zip(ordered, ordered[1:], strict=False):
+        if identity(one) == identity(other):
+            place = one.place if isinstance(one, Rule) else f"{member} {identity(one)!r}"
+            raise PolicyError(place, "is decided twice; keep one")
+    return tuple(ordered)
+
+
+def _canonical(content: Any) -> bytes:
+    try:
+        return rfc8785.dumps(content)
+    except rfc8785.CanonicalizationError:
+        raise PolicyError("params", "hold a number that JSON can't carry exactly; write it as a string") from None
+
+
+def _without_value(error: Exception) -> str:
+    # msgspec's messages name a path and types, but for a wrong choice they quote what stood there.
+    message = str(error)
+    return "not valid JSON" if isinstance(error, UnicodeDecodeError) else message
+
+
+EMPTY = Policy.of(0)
