@@ -1,0 +1,77 @@
+"""Methods whose output does not depend on the value: `keep` aside, nothing of the input is left, not even whether it was null."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cdc_masker.errors import PolicyError
+from cdc_masker.methods.base import Column, Constant, Keep, Keys, Method, Transform, redaction
+from cdc_masker.schemas import Type
+
+__all__ = ["Fixed", "KeepValue", "Null", "Redact"]
+
+
+class KeepValue(Method, frozen=True):
+    """The value as it is, byte by byte."""
+
+    name: ClassVar[str] = "keep"
+
+    def accepts(self, type_: Type) -> bool:
+        return True
+
+    def compile(self, column: Column, keys: Keys) -> Transform:
+        return Keep()
+
+
+class Null(Method, frozen=True):
+    """Null; the output's schema becomes optional."""
+
+    name: ClassVar[str] = "null"
+
+    def accepts(self, type_: Type) -> bool:
+        return True
+
+    def compile(self, column: Column, keys: Keys) -> Transform:
+        output = None if column.type is None else redaction(column.type.nullable()).type
+        return Constant(None, output)
+
+
+class Redact(Method, frozen=True):
+    """A constant of the column's type: null where the schema allows it, else the type's neutral value."""
+
+    name: ClassVar[str] = "redact"
+
+    def accepts(self, type_: Type) -> bool:
+        return True
+
+    def compile(self, column: Column, keys: Keys) -> Transform:
+        return redaction(column.type)
+
+
+class Fixed(Method, frozen=True):
+    """`value`, a text, number or boolean that fits the column's type."""
+
+    name: ClassVar[str] = "fixed"
+    value: str | int | float | bool
+
+    def check(self, place: str, declared: Type | None) -> None:
+        if declared is not None and not self.accepts(declared):
+            raise PolicyError(place, "params.value does not fit a column of this type")
+
+    def accepts(self, type_: Type) -> bool:
+        if type_.is_text:
+            return isinstance(self.value, str)
+        if type_.name is not None:
+            return False
+        if type_.base == "boolean":
+            return isinstance(self.value, bool)
+        if type_.base in _INTEGER_BITS:
+            half = 1 << (_INTEGER_BITS[type_.base] - 1)
+            return isinstance(self.value, int) and not isinstance(self.value, bool) and -half <= self.value < half
+        return type_.base in ("float", "double") and isinstance(self.value, int | float) and not isinstance(self.value, bool)
+
+    def compile(self, column: Column, keys: Keys) -> Transform:
+        return Constant(self.value, redaction(column.type).type)
+
+
+_INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}

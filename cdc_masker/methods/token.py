@@ -1,0 +1,114 @@
+"""`tokenize`: the same value gets the same token wherever its domain is used, and nobody without the key can tell which.
+
+- A text becomes 32 hex digits: 128 bits of HMAC-SHA-256 over the length-prefixed domain and the value. In a domain that a
+  rule names, the text is normalised to NFC first, so that the same name written in two ways joins; in a column's own domain
+  it is taken as it stands, so that distinct keys stay distinct.
+- A uuid becomes a uuid of version 8 (RFC 9562): 122 bits of the same.
+- A 4- or 8-byte integer becomes another one of its type by a keyed permutation (FF1), so that keys never collide.
+- Anything else is refused.
+"""
+
+from __future__ import annotations
+
+import hmac
+import unicodedata
+import uuid
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from cdc_masker.methods import ff1
+from cdc_masker.methods.base import Column, Compute, Keys, Method, Transform, Unmaskable
+from cdc_masker.schemas import Type
+
+__all__ = ["Tokenize"]
+
+_HEX_DIGITS = 32
+
+
+class Tokenize(Method, frozen=True):
+    """Keyed pseudonyms; columns whose rules name the same `domain` join."""
+
+    name: ClassVar[str] = "tokenize"
+    domain: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+
+    def accepts(self, type_: Type) -> bool:
+        return type_.is_text or type_.is_uuid or type_.integer_bits is not None
+
+    def compile(self, column: Column, keys: Keys) -> Transform:
+        domain = self.domain or column.domain
+        epoch = column.epochs(domain)
+        # Two algorithms never share a key.
+        hashing, permuting = (keys.derive(name, domain, epoch) for name in (self.name, f"{self.name}.integer"))
+        normalise = self.domain is not None
+        if column.type is None:
+            return Compute(_by_kind(_text_token(hashing, domain, normalise), _integer_token(permuting, 64)), None)
+        if column.type.integer_bits is not None:
+            return Compute(_integer_token(permuting, column.type.integer_bits), column.type)
+        if column.type.is_uuid:
+            return Compute(_uuid_token(hashing, domain), column.type)
+        return Compute(_text_token(hashing, domain, normalise), column.type.plain_text())
+
+
+def _keyed(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
+    """HMAC-SHA-256 over (length of domain, domain, value), with all but the value hashed once."""
+    name = domain.encode()
+    state = hmac.new(key, len(name).to_bytes(4, "big") + name, "sha256")
+
+    def digest(value: bytes) -> hmac.HMAC:
+        copy = state.copy()
+        copy.update(value)
+        return copy
+
+    return digest
+
+
+def _text_token(key: bytes, domain: str, normalise: bool) -> Callable[[Any], str]:
+    keyed = _keyed(key, domain)
+
+    def token(value: Any) -> str:
+        if not isinstance(value, str):
+            raise Unmaskable
+        if normalise and not value.isascii():
+            value = unicodedata.normalize("NFC", value)
+        return keyed(value.encode()).hexdigest()[:_HEX_DIGITS]
+
+    return token
+
+
+def _uuid_token(key: bytes, domain: str) -> Callable[[Any], str]:
+    keyed = _keyed(key, domain)
+
+    def token(value: Any) -> str:
+        try:
+            plain = uuid.UUID(value)
+        except (ValueError, AttributeError, TypeError):
+            raise Unmaskable from None
+        bits = int.from_bytes(keyed(plain.bytes).digest()[:16], "big")
+        bits = bits & ~(0xF << 76) | 0x8 << 76  # version 8: custom
+        bits = bits & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562
+        return str(uuid.UUID(int=bits))
+
+    return token
+
+
+def _integer_token(key: bytes, bits: int) -> Callable[[Any], int]:
+    permute = ff1.permutation(key, 2, bits)
+    half = 1 << (bits - 1)
+
+    def token(value: Any) -> int:
+        if type(value) is not int or not -half <= value < half:
+            raise Unmaskable
+        return permute(value + half) - half
+
+    return token
+
+
+def _by_kind(of_text: Callable[[Any], str], of_integer: Callable[[Any], int]) -> Callable[[Any], Any]:
+    """Where no type is known, the JSON value itself tells: a string or an integer of at most 8 bytes."""
+
+    def token(value: Any) -> Any:
+        return of_text(value) if isinstance(value, str) else of_integer(value)
+
+    return token
