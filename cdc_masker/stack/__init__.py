@@ -7,7 +7,8 @@ machine has, `jars` fetches the JVM side once, `postgres`, `kafka` and `connect`
 
 from __future__ import annotations
 
+from cdc_masker.stack.jars import fetch as fetch_jars
 from cdc_masker.stack.local import PARTS, PartStatus, Stack, default_directory
 from cdc_masker.stack.postgres import Database
 
-__all__ = ["PARTS", "Database", "PartStatus", "Stack", "default_directory"]
+__all__ = ["PARTS", "Database", "PartStatus", "Stack", "default_directory", "fetch_jars"]

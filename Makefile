@@ -1,0 +1,51 @@
+# Every habit of this project has a target here; `make help` lists them.
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+STAMP := .venv/.setup-is-done
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv from the lock file, fetch Kafka and Debezium; on Debian as root also install what is missing.
+
+# What is done is not done again until one of these changes; the second time needs no network.
+$(STAMP): requirements.lock pyproject.toml connectors/pom.xml scripts/setup
+	@PYTHON="$(PYTHON)" scripts/setup
+	@touch $@
+
+.PHONY: test
+test: setup ## Run all tests, those on the real stack included. ARGS="-k word" chooses.
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, types and the direction of imports.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Format the code and mend what ruff can mend.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: demo
+demo: setup ## Show the whole way on the real stack. KEEP=1 leaves it running.
+	KEEP="$(KEEP)" $(BIN)/python -m demo
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew into requirements.lock (needs uv).
+	@command -v $(UV) >/dev/null || { echo "no uv on PATH; install it (pip install uv) or name it with UV=…" >&2; exit 1; }
+	$(UV) pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--quiet --group dev pyproject.toml --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Remove .venv and what the tools left here; the cache of jars stays.
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
