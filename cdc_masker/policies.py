@@ -37,7 +37,7 @@ class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pass
 
 
-class Rule(_Value):
+class Rule(_Value, kw_only=True):
     """One decision about one column (or, with `path`, about a part of it).
 
     Identifiers match exactly, as PostgreSQL stores them; `server` is Debezium's `source.name` and may be `*`. `type` is the
@@ -67,7 +67,7 @@ class Rule(_Value):
         return f"rule {server}{self.schema}.{self.table}.{self.column}{self.path or ''}"
 
 
-class TableDefault(_Value):
+class TableDefault(_Value, kw_only=True):
     """What happens to the columns of one table that no rule names."""
 
     server: str = ANY_SERVER
@@ -76,7 +76,7 @@ class TableDefault(_Value):
     default: Literal["redact"]
 
 
-class Domain(_Value):
+class Domain(_Value, kw_only=True):
     """A key space: equal values of columns in one domain get equal tokens. `epoch` counts the rotations of its key."""
 
     name: str
@@ -84,14 +84,14 @@ class Domain(_Value):
     epoch: int = 1
 
 
-class EnvelopeShape(_Value):
+class EnvelopeShape(_Value, kw_only=True):
     """The shape of the events of one topic; topics that are not named hold Debezium envelopes."""
 
     topic: str
     shape: Literal["debezium"]
 
 
-class _Document(_Value):
+class _Document(_Value, kw_only=True):
     format: Literal[1] = 1
     version: int | None = None
     digest: str | None = None
