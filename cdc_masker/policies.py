@@ -10,8 +10,9 @@ Whether a rule's method exists and takes its parameters is not known here: `cdc_
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 import rfc8785
@@ -103,7 +104,7 @@ class _Document(_Value, kw_only=True):
     rules: list[Rule] = msgspec.field(default_factory=list)
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Every rule in force at one version: immutable, numbered, identified by the digest of its canonical form.
 
     Version 0 is the policy of somebody who decided nothing yet: everything is redacted.
@@ -149,8 +150,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 parsed = msgspec.json.decode(document, type=_Document)
             else:
                 parsed = msgspec.convert(document, _Document)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise PolicyError("document", _without_value(error)) from None
+        except msgspec.ValidationError as error:  # names a member and types
+            raise PolicyError("document", str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise PolicyError("document", "is not JSON in UTF-8") from None
         policy = cls.of(
             parsed.version or 0,
             rules=parsed.rules,
@@ -163,7 +166,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             raise PolicyError("digest", f"is not the digest of this content, which is {policy.digest}; was it edited?")
         return policy
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:` and the hex SHA-256 of the canonical JSON (RFC 8785) of what the policy decides.
 
@@ -184,8 +187,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         """The whole policy as JSON values, each member present, in the order that people read."""
         content: dict[str, Any] = {"format": FORMAT, "version": self.version, "digest": "", "default": self.default}
         for name in ("tables", "domains", "envelopes", "headers", "rules"):
-            content[name] = msgspec.to_builtins(getattr(self, name), builtin_types=())
-            content[name] = list(content[name])
+            content[name] = [msgspec.to_builtins(item) for item in getattr(self, name)]
         return content
 
     def export(self) -> dict[str, Any]:
@@ -193,7 +195,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return {**self.document(), "digest": self.digest}
 
 
-def _unique(member: str, items: Iterable[Any], identity: Any) -> tuple[Any, ...]:
+_Item = TypeVar("_Item")
+
+
+def _unique(member: str, items: Iterable[_Item], identity: Callable[[_Item], Any]) -> tuple[_Item, ...]:
     ordered = sorted(items, key=identity)
     for one, other in zip(ordered, ordered[1:], strict=False):
         if identity(one) == identity(other):
@@ -207,12 +212,6 @@ def _canonical(content: Any) -> bytes:
         return rfc8785.dumps(content)
     except rfc8785.CanonicalizationError:
         raise PolicyError("params", "hold a number that JSON can't carry exactly; write it as a string") from None
-
-
-def _without_value(error: Exception) -> str:
-    # msgspec's messages name a path and types, but for a wrong choice they quote what stood there.
-    message = str(error)
-    return "not valid JSON" if isinstance(error, UnicodeDecodeError) else message
 
 
 EMPTY = Policy.of(0)

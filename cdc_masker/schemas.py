@@ -159,7 +159,9 @@ _VARIABLE_SCALE = Type(
 
 # PostgreSQL's names, in the connector's default handling modes (decimal precise, time adaptive, binary bytes, hstore json).
 _POSTGRES: dict[str, Type] = {
-    **dict.fromkeys(("text", "varchar", "character varying", "char", "character", "bpchar", "citext", "name"), Type(base="string")),
+    **dict.fromkeys(
+        ("text", "varchar", "character varying", "char", "character", "bpchar", "citext", "name"), Type(base="string")
+    ),
     **dict.fromkeys(("inet", "cidr", "macaddr", "macaddr8", "ltree", "tsvector"), Type(base="string")),
     **dict.fromkeys(("smallint", "int2"), Type(base="int16")),
     **dict.fromkeys(("integer", "int", "int4"), Type(base="int32")),
@@ -174,10 +176,15 @@ _POSTGRES: dict[str, Type] = {
     **dict.fromkeys(("json", "jsonb", "hstore"), Type(base="string", name=_JSON, version=1)),
     "xml": Type(base="string", name="io.debezium.data.Xml", version=1),
     "date": Type(base="int32", name="io.debezium.time.Date", version=1),
-    **dict.fromkeys(("time", "time without time zone"), Type(base="int64", name="io.debezium.time.MicroTime", version=1)),
-    **dict.fromkeys(("timetz", "time with time zone"), Type(base="string", name="io.debezium.time.ZonedTime", version=1)),
     **dict.fromkeys(
-        ("timestamp", "timestamp without time zone"), Type(base="int64", name="io.debezium.time.MicroTimestamp", version=1)
+        ("time", "time without time zone"), Type(base="int64", name="io.debezium.time.MicroTime", version=1)
+    ),
+    **dict.fromkeys(
+        ("timetz", "time with time zone"), Type(base="string", name="io.debezium.time.ZonedTime", version=1)
+    ),
+    **dict.fromkeys(
+        ("timestamp", "timestamp without time zone"),
+        Type(base="int64", name="io.debezium.time.MicroTimestamp", version=1),
     ),
     **dict.fromkeys(
         ("timestamptz", "timestamp with time zone"),

@@ -68,7 +68,11 @@ class Fixed(Method, frozen=True):
         if type_.base in _INTEGER_BITS:
             half = 1 << (_INTEGER_BITS[type_.base] - 1)
             return isinstance(self.value, int) and not isinstance(self.value, bool) and -half <= self.value < half
-        return type_.base in ("float", "double") and isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        return (
+            type_.base in ("float", "double")
+            and isinstance(self.value, int | float)
+            and not isinstance(self.value, bool)
+        )
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         return Constant(self.value, redaction(column.type).type)

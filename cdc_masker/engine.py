@@ -1,0 +1,196 @@
+"""Policy + layout → plan, and the plan applied to a row: the inner loop.
+
+An `Engine` is one policy with its keys. For a table and a column layout it compiles a `RowPlan` (`cdc_masker.plans` keeps
+them): for each column the text that goes before it and a function from raw JSON text to masked JSON text. A column's decision is, in
+this order: the rule that names it; for a key column, a token in a domain of its own, so that rows keep their identity; the
+default, which redacts. A method that can't work on the column's real type is a redaction, too.
+
+The key, the images and the headers of a record go through plans made from the same decisions, so that equal columns agree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import orjson
+
+from cdc_masker import methods
+from cdc_masker.codecs.connect import Layout
+from cdc_masker.codecs.json import Members
+from cdc_masker.errors import InputError, PolicyError, Reason
+from cdc_masker.methods import Column, Compute, Constant, Keep, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.methods.constant import Redact
+from cdc_masker.methods.token import Tokenize
+from cdc_masker.policies import ANY_SERVER, Policy, Rule
+from cdc_masker.schemas import Type, from_postgres
+
+__all__ = ["Engine", "RowPlan", "Table", "check"]
+
+# What Debezium writes for a large value that the change did not touch, in each of its representations.
+_MARKER = "__debezium_unavailable_value"
+UNCHANGED = frozenset(
+    orjson.dumps(marker)
+    for marker in (
+        _MARKER,
+        "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",  # its bytes in base64
+        [_MARKER],
+        {_MARKER: _MARKER},
+    )
+)
+
+_SPECIAL_HEADERS = re.compile(r"__debezium\.(new|old)key|cdc-masker")
+
+Cell = Callable[[bytes], bytes]
+
+
+class Table(NamedTuple):
+    """The table that a record is about, and the topic it came in. Names as in `source`; all empty if only the topic is known."""
+
+    server: str
+    schema: str
+    name: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """What is done to the rows of one layout. `transforms` says it for each column, for whoever describes the output."""
+
+    transforms: dict[str, Transform]
+    cells: tuple[tuple[str, bytes, Cell | None], ...] = field(repr=False)
+
+    def apply(self, row: Members, place: str) -> bytes:
+        """The masked row as JSON text. Raises `InputError` when the row has other columns than the layout."""
+        if len(row) != len(self.cells):
+            raise InputError(Reason.SCHEMA_MISMATCH, place)
+        try:
+            texts = [
+                head + row[name] if cell is None else head + cell(bytes(row[name])) for name, head, cell in self.cells
+            ]
+        except KeyError:
+            raise InputError(Reason.SCHEMA_MISMATCH, place) from None
+        return b"{" + b",".join(texts) + b"}"
+
+
+def check(policy: Policy) -> None:
+    """Raises `PolicyError` naming the first rule that can't be carried out."""
+    for rule in policy.rules:
+        _build(rule)
+    for domain in policy.domains:
+        if domain.epoch < 1:
+            raise PolicyError(f"domain {domain.name}", "epoch counts from 1")
+    for header in policy.headers:
+        if _SPECIAL_HEADERS.fullmatch(header):
+            raise PolicyError(f"header {header}", "is written by cdc-masker itself and can't be let through")
+
+
+class Engine:
+    """One policy, ready to mask. Raises `PolicyError` and `KeyringError` when it can't be carried out."""
+
+    def __init__(self, policy: Policy, keys: Keys) -> None:
+        check(policy)
+        self._keys = keys
+        self._epochs = {domain.name: domain.epoch for domain in policy.domains}
+        self._rules = {(rule.server, rule.schema, rule.table, rule.column): rule for rule in policy.rules}
+        self._tables_by_topic = _tables_by_topic(policy.rules)
+        for rule in policy.rules:  # a key that is missing is found now, not at the first event that needs it
+            _build(rule).compile(self._column(rule, from_postgres(rule.type) if rule.type else None), keys)
+
+    def compile(self, table: Table, layout: Layout, key: frozenset[str]) -> RowPlan:
+        """The plan for rows of `table` with the columns of `layout`, of which `key` are the columns of the record's key."""
+        transforms = {name: self._decide(table, name, type_, name in key) for name, type_ in layout}
+        cells = tuple((name, orjson.dumps(name) + b":", _cell(transform)) for name, transform in transforms.items())
+        return RowPlan(transforms, cells)
+
+    def table_of(self, topic: str) -> Table:
+        """The table whose changes Debezium writes to that topic, among those that rules name; with empty names, if none.
+
+        For a tombstone, which names no table. Raises `InputError` when two tables share the topic's name, as topic names
+        are sanitised.
+        """
+        parts = topic.split(".")
+        found = [
+            Table(server, schema, name, topic)
+            for start in range(1, len(parts) - 1)
+            for server, end in ((".".join(parts[:start]), ".".join(parts[start:])),)
+            for schema, name in sorted(self._tables_by_topic.get(end, ()))
+        ]
+        if len(found) > 1:
+            raise InputError(Reason.AMBIGUOUS_TABLE, "topic")
+        return found[0] if found else Table("", "", "", topic)
+
+    def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool) -> Transform:
+        rule = self._rule(table, name)
+        method: Method
+        if rule is not None:
+            method = _build(rule)
+            column = self._column(rule, type_ or (from_postgres(rule.type) if rule.type else None))
+        else:
+            method = Tokenize() if in_key else Redact()
+            # A tombstone knows its topic only: the domain of an undecided key column must not need more.
+            domain = json.dumps(["key", table.topic, name])
+            column = Column(place=name, type=type_, domain=domain, epochs=self._epoch)
+        if column.type is not None and not method.accepts(column.type):
+            return redaction(column.type)
+        return method.compile(column, self._keys)
+
+    def _rule(self, table: Table, column: str) -> Rule | None:
+        named = self._rules.get((table.server, table.schema, table.name, column))
+        return named or self._rules.get((ANY_SERVER, table.schema, table.name, column))
+
+    def _column(self, rule: Rule, type_: Type | None) -> Column:
+        domain = json.dumps([rule.server, rule.schema, rule.table, rule.column])
+        return Column(place=rule.place, type=type_, domain=domain, epochs=self._epoch)
+
+    def _epoch(self, domain: str) -> int:
+        return self._epochs.get(domain, 1)
+
+
+def _build(rule: Rule) -> Method:
+    if rule.path is not None:
+        raise PolicyError(rule.place, "this version has no rules for parts of a column; leave path out")
+    declared = None
+    if rule.type is not None:
+        declared = from_postgres(rule.type)
+        if declared is None:
+            raise PolicyError(
+                rule.place, f"type {rule.type!r} is no PostgreSQL type that is known; for an enum write 'enum'"
+            )
+    method = methods.build(rule)
+    method.check(rule.place, declared)
+    return method
+
+
+def _tables_by_topic(rules: Iterable[Rule]) -> dict[str, set[tuple[str, str]]]:
+    """Tables by the end of their topic's name: schema and table with Debezium's replacement of what a topic can't hold."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for rule in rules:
+        end = re.sub(r"[^A-Za-z0-9._-]", "_", f"{rule.schema}.{rule.table}")
+        found.setdefault(end, set()).add((rule.schema, rule.table))
+    return found
+
+
+def _cell(transform: Transform) -> Cell | None:
+    """From raw JSON text to masked JSON text; None: leave it."""
+    match transform:
+        case Keep():
+            return None
+        case Constant(value, _):
+            constant = orjson.dumps(value)
+            return lambda _: constant
+        case Compute(function, type_):
+            redacted = orjson.dumps(redaction(type_).value)
+
+            def compute(text: bytes) -> bytes:
+                if text == b"null" or text in UNCHANGED:
+                    return text
+                try:
+                    return orjson.dumps(function(orjson.loads(text)))
+                except Unmaskable:
+                    return redacted
+
+            return compute

@@ -1,0 +1,93 @@
+"""What the worker tells Prometheus, and the small site that tells it.
+
+Labels are topics, partitions, outcomes and reason codes: nothing that came out of a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cdc_masker.events import AuditEntry, Fate
+
+__all__ = [
+    "AUDIT_LAG",
+    "BATCH_SECONDS",
+    "POLICIES_REFUSED",
+    "POLICY_VERSION",
+    "RECORDS",
+    "STALE_BATCHES",
+    "Progress",
+    "count",
+    "expose",
+    "render",
+]
+
+_registry = CollectorRegistry()
+
+RECORDS = Counter(
+    "cdc_masker_records", "Source records by what became of them.", ["topic", "outcome", "reason"], registry=_registry
+)
+BATCH_SECONDS = Histogram(
+    "cdc_masker_batch_seconds", "Seconds to mask and publish one batch.", registry=_registry
+)
+AUDIT_LAG = Gauge("cdc_masker_audit_lag", "Audit entries that are not in PostgreSQL yet.", registry=_registry)
+POLICY_VERSION = Gauge("cdc_masker_policy_version", "Policy version in use.", registry=_registry)
+POLICIES_REFUSED = Counter(
+    "cdc_masker_policies_refused", "Looks at the catalog that found a policy that can't be used.", registry=_registry
+)
+STALE_BATCHES = Counter(
+    "cdc_masker_stale_batches", "Batches of an earlier assignment, dropped unpublished.", registry=_registry
+)
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a partition has come: `lag` offsets are not masked yet; `halted` is a code when somebody must act."""
+
+    topic: str
+    partition: int
+    lag: int
+    halted: str | None
+
+
+def count(entry: AuditEntry, *, seconds: float) -> None:
+    """Counts a batch that was published."""
+    BATCH_SECONDS.observe(seconds)
+    for fate, number in entry.counts.items():
+        if fate is not Fate.QUARANTINED:
+            RECORDS.labels(entry.topic, fate, "").inc(number)
+    for note in entry.quarantined:
+        RECORDS.labels(entry.topic, Fate.QUARANTINED, note.reason).inc()
+
+
+def expose(progress: Callable[[], Iterable[Progress]]) -> None:
+    """Has each scrape ask how far the partitions are that this worker has at that moment."""
+    _registry.register(_Partitions(progress))
+
+
+def render() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(_registry)
+
+
+class _Partitions(Collector):
+    def __init__(self, progress: Callable[[], Iterable[Progress]]) -> None:
+        self._progress = progress
+
+    def collect(self) -> Iterator[Metric]:
+        lags = GaugeMetricFamily(
+            "cdc_masker_consumer_lag", "Source offsets that are not masked yet.", labels=["topic", "partition"]
+        )
+        halts = GaugeMetricFamily(
+            "cdc_masker_partition_halted", "1 for a partition that waits for somebody.", labels=["topic", "partition", "code"]
+        )
+        for one in self._progress():
+            lags.add_metric([one.topic, str(one.partition)], one.lag)
+            if one.halted is not None:
+                halts.add_metric([one.topic, str(one.partition), one.halted], 1)
+        yield lags
+        yield halts

@@ -1,0 +1,161 @@
+"""The straight line: a record goes in, its one outcome comes out.
+
+`Masker.mask` reads as the whole story of an event. It is a pure function of record, policy and keys: no clock, no IO, no
+randomness, so that a retry or a replay gives the same bytes. What a record holds never leaves it but through a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import msgspec
+
+from cdc_masker import envelope
+from cdc_masker.codecs import connect, json
+from cdc_masker.engine import Engine, Table
+from cdc_masker.envelope import Control, Event, Key, RowChange, Tombstone
+from cdc_masker.errors import InputError, Reason
+from cdc_masker.events import Fate, Headers, Outcome, Record
+from cdc_masker.methods import Keys
+from cdc_masker.plans import Plans
+from cdc_masker.policies import Policy
+
+__all__ = ["HEADER", "Masker"]
+
+HEADER = "cdc-masker"
+
+# Kafka's own bytes around a record: batch header, varints of lengths, offset and timestamp.
+_FRAMING_BYTES = 128
+
+
+class Masker:
+    """One policy with its keys, ready to mask. Raises `PolicyError` or `KeyringError` when it can't be carried out.
+
+    `generation` numbers the masked copy that the records go to; `output_prefix` stands before the source topic in its name.
+    A masked record of more than `max_record_bytes` is quarantined.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        keys: Keys,
+        *,
+        generation: int = 1,
+        output_prefix: str = "masked.",
+        max_record_bytes: int = 1_000_000,
+    ) -> None:
+        self.policy = policy
+        self._engine = Engine(policy, keys)
+        self._plans = Plans(self._engine)
+        self._headers = frozenset(policy.headers)
+        self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}"
+        self._output_prefix = output_prefix
+        self._max_record_bytes = max_record_bytes
+
+    def mask_batch(self, records: Iterable[Record]) -> list[Outcome]:
+        """The outcome of each record, in order."""
+        return [self.mask(record) for record in records]
+
+    def mask(self, record: Record) -> Outcome:
+        """The outcome of one record. Whatever is wrong with the record is an outcome, too: it never raises for that."""
+        try:
+            outcome = self._masked(record)
+            if _size(outcome) > self._max_record_bytes:
+                raise InputError(Reason.TOO_LARGE, "record")
+        except InputError as error:
+            return Outcome(
+                Fate.QUARANTINED, record.topic, record.partition, record.offset, record.timestamp, reason=error.reason
+            )
+        return outcome
+
+    def _masked(self, record: Record) -> Outcome:
+        match envelope.read(record):
+            case Event() as event:
+                source = event.source
+                table = Table(source.name, source.schema, source.table, record.topic)
+                key = None if record.key is None else envelope.read_key(record.key, "key")
+                outcome = self._outcome(record, _fate(event), table, key)
+                return replace(outcome, value=self._value(event, table, key))
+            case Tombstone():
+                if record.key is None:
+                    raise InputError(Reason.UNKNOWN_SHAPE, "value")
+                key = envelope.read_key(record.key, "key")
+                return self._outcome(record, Fate.MASKED, self._engine.table_of(record.topic), key)
+            case Control() as control:
+                outcome = self._outcome(record, Fate.CONTROL, Table("", "", "", record.topic), None)
+                return replace(
+                    outcome,
+                    key=envelope.wrap(_control_schema(control.key_schema), control.key),
+                    value=envelope.wrap(_control_schema(control.schema), control.value),
+                )
+
+    def _outcome(self, record: Record, fate: Fate, table: Table, key: Key | None) -> Outcome:
+        """The masked record but for its value."""
+        masked_key = None
+        if key is not None:
+            plan, schema = self._plans.key(table, key)
+            masked_key = envelope.wrap(schema, plan.apply(key.columns, "key"))
+        return Outcome(
+            fate,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp,
+            target=self._output_prefix + record.topic,
+            key=masked_key,
+            headers=self._masked_headers(record, table, key),
+        )
+
+    def _value(self, event: Event, table: Table, key: Key | None) -> bytes:
+        key_columns = frozenset(key.columns) if key is not None else frozenset[str]()
+        described = None if event.schema is None else self._plans.event(table, event.schema, key_columns)
+        masked = {}
+        for place, image in event.images():
+            if bytes(image) == b"null":
+                continue
+            row = json.members(image, Reason.BAD_ENVELOPE, place)
+            if described is None:
+                plan = self._plans.plain(table, row, key_columns)
+            elif place in described.rows:
+                plan = described.rows[place]
+            else:
+                raise InputError(Reason.SCHEMA_MISMATCH, place)
+            masked[place] = plan.apply(row, place)
+        return envelope.write(event, masked, None if described is None else described.schema)
+
+    def _masked_headers(self, record: Record, table: Table, key: Key | None) -> Headers:
+        """Headers that the policy lets through, the other key of a key change masked as the key, and where this came from."""
+        kept: list[tuple[str, bytes | None]] = []
+        for name, value in record.headers:
+            if name in envelope.KEY_HEADERS and value is not None:
+                kept.append((name, self._other_key(value, table, key, name)))
+            elif name in self._headers:
+                kept.append((name, value))
+        made_from = f"v=1;p={record.partition};o={record.offset};{self._made_by}"
+        return (*kept, (HEADER, made_from.encode()))
+
+    def _other_key(self, text: bytes, table: Table, key: Key | None, place: str) -> bytes:
+        if key is None:
+            raise InputError(Reason.BAD_KEY, place)
+        other = envelope.read_key(text, place)
+        # Debezium writes it without a schema even where keys have one: the record's own key tells the types.
+        plan, schema = self._plans.key(table, key if other.schema is None else other)
+        return envelope.wrap(schema if other.schema is not None else None, plan.apply(other.columns, place))
+
+
+def _fate(event: Event) -> Fate:
+    """A truncation has no rows: nothing of it was masked."""
+    return Fate.CONTROL if isinstance(event.body, RowChange) and event.body.op == "t" else Fate.MASKED
+
+
+def _control_schema(text: bytes | None) -> bytes | None:
+    if text is None:
+        return None
+    schema = connect.parse(text, "schema")
+    return msgspec.json.encode(connect.write_schema(schema, connect.allowed(schema, envelope.CONTROL_FIELDS)))
+
+
+def _size(outcome: Outcome) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in outcome.headers)
+    return len(outcome.key or b"") + len(outcome.value or b"") + headers + _FRAMING_BYTES

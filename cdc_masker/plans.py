@@ -1,0 +1,104 @@
+"""Compiled plans by what a record looks like, so that each look is compiled once.
+
+A plan is found by the table, the columns of the record's key, and how the columns are known: by the names in the row, or by
+the text of the embedded schema. With the plan of a schema comes the masked schema, written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from cdc_masker.codecs import connect
+from cdc_masker.codecs.connect import ConnectSchema
+from cdc_masker.codecs.json import Members
+from cdc_masker.engine import Engine, RowPlan, Table
+from cdc_masker.envelope import EVENT_FIELDS, IMAGES, Key
+from cdc_masker.methods import Keep
+from cdc_masker.schemas import to_connect
+
+__all__ = ["DescribedPlan", "Plans"]
+
+_MOST = 10_000  # only a source that keeps changing its layouts gets there
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedPlan:
+    """What is done to records with one embedded schema: a plan for each place of a row, and the schema of the output."""
+
+    rows: Mapping[str, RowPlan]
+    schema: bytes = field(repr=False)
+
+
+_Plan = TypeVar("_Plan", RowPlan, DescribedPlan)
+
+
+class Plans:
+    """The plans of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._by_names: dict[tuple[Any, ...], RowPlan] = {}
+        self._by_schema: dict[tuple[Any, ...], DescribedPlan] = {}
+
+    def plain(self, table: Table, row: Members, key: frozenset[str]) -> RowPlan:
+        """For a row of which only the names of the columns are known."""
+        names = tuple(row)
+        return _cached(
+            self._by_names,
+            (table, names, key),
+            lambda: self._engine.compile(table, tuple((name, None) for name in names), key),
+        )
+
+    def key(self, table: Table, key: Key) -> tuple[RowPlan, bytes | None]:
+        """For a record's key: the plan of its columns, and the masked schema where it has one."""
+        columns = frozenset(key.columns)
+        if key.schema is None:
+            return self.plain(table, key.columns, columns), None
+        text = key.schema
+
+        def compile_() -> DescribedPlan:
+            schema = connect.parse(text, "key schema")
+            plan = self._engine.compile(table, schema.layout, columns)
+            return DescribedPlan({"key": plan}, msgspec.json.encode(_described(schema, plan)))
+
+        found = _cached(self._by_schema, (table, text, columns), compile_)
+        return found.rows["key"], found.schema
+
+    def event(self, table: Table, text: bytes, key: frozenset[str]) -> DescribedPlan:
+        """For a change event whose embedded schema is `text`."""
+
+        def compile_() -> DescribedPlan:
+            schema = connect.parse(text, "schema")
+            fields = connect.allowed(schema, EVENT_FIELDS)
+            rows = {}
+            for place in IMAGES:
+                if (nested := schema.nested(place)) is not None:
+                    rows[place] = self._engine.compile(table, nested.layout, key)
+                    fields[place] = _described(nested, rows[place])
+            return DescribedPlan(rows, msgspec.json.encode(connect.write_schema(schema, fields)))
+
+        return _cached(self._by_schema, (table, text, key), compile_)
+
+
+def _described(schema: ConnectSchema, plan: RowPlan) -> dict[str, Any]:
+    """The schema of a masked row: kept columns as they were described, the others by the type of what stands there now."""
+    fields = {}
+    for name, transform in plan.transforms.items():
+        if isinstance(transform, Keep):
+            fields[name] = schema.fields[name]
+        elif transform.type is not None:  # a column of a described row has a type, and a transform never loses it
+            fields[name] = to_connect(transform.type)
+    return connect.write_schema(schema, fields)
+
+
+def _cached(cache: dict[tuple[Any, ...], _Plan], wanted: tuple[Any, ...], make: Callable[[], _Plan]) -> _Plan:
+    plan = cache.get(wanted)
+    if plan is None:
+        if len(cache) >= _MOST:
+            cache.clear()
+        plan = cache[wanted] = make()
+    return plan
