@@ -1,0 +1,102 @@
+"""What one policy revision says, as values, and the policy that follows from many of them.
+
+A revision is a list of changes; a policy is the changes of all applied revisions, one after the other, applied to the policy
+that decides nothing. No database takes part, so the same revisions give the same policy and digest anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cdc_masker.errors import PolicyError
+from cdc_masker.policies import Domain, Policy, Rule
+
+__all__ = ["AllowHeader", "Change", "Decide", "Declare", "ForbidHeader", "Forget", "parse_table", "replay"]
+
+Target = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """The rule holds from now on, in place of one with the same target."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The rule with this target holds no longer; the default does."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Declare:
+    """The domain has this type and epoch from now on."""
+
+    domain: Domain
+
+
+@dataclass(frozen=True, slots=True)
+class AllowHeader:
+    """Record headers of this name pass."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForbidHeader:
+    """Record headers of this name are left out again."""
+
+    name: str
+
+
+Change = Decide | Forget | Declare | AllowHeader | ForbidHeader
+
+
+def replay(changes: Iterable[Change], *, version: int = 0) -> Policy:
+    """The policy after all changes. Raises `PolicyError` for one that takes away what isn't there."""
+    rules: dict[Target, Rule] = {}
+    domains: dict[str, Domain] = {}
+    headers: set[str] = set()
+    for change in changes:
+        match change:
+            case Decide(rule):
+                rules[rule.target] = rule
+            case Forget(target):
+                if rules.pop(target, None) is None:
+                    raise PolicyError(f"forget_column {'.'.join(target[1:4])}{target[4]}", "no rule is in force there")
+            case Declare(domain):
+                domains[domain.name] = domain
+            case AllowHeader(name):
+                headers.add(name)
+            case ForbidHeader(name):
+                if name not in headers:
+                    raise PolicyError(f"forbid_header {name}", "this header is not allowed anyway")
+                headers.remove(name)
+    return Policy.of(version, rules=rules.values(), domains=domains.values(), headers=headers)
+
+
+_IDENTIFIER = r'(?:"(?P<{0}_quoted>(?:[^"]|"")+)"|(?P<{0}>[^\W\d][\w$]*))'
+_TABLE = re.compile(rf"{_IDENTIFIER.format('schema')}\.{_IDENTIFIER.format('table')}")
+
+
+def parse_table(name: str | tuple[str, str]) -> tuple[str, str]:
+    """Schema and table of `crm.customers`, of `"Crm"."Type Zoo"` (quoted as in SQL), or of a pair of exact names.
+
+    PostgreSQL folds capitals outside quotes, other databases don't: so they are refused there, with a `PolicyError`.
+    """
+    if isinstance(name, tuple):
+        return name
+    found = _TABLE.fullmatch(name)
+    if found is None:
+        raise PolicyError(f"table {name!r}", "write schema.table, each in double quotes if it needs them in SQL")
+    parts = []
+    for part in ("schema", "table"):
+        plain, quoted = found[part], found[f"{part}_quoted"]
+        if plain is not None and plain != plain.lower():
+            raise PolicyError(f"table {name!r}", "put a name with capitals in double quotes")
+        parts.append(plain if plain is not None else quoted.replace('""', '"'))
+    return parts[0], parts[1]

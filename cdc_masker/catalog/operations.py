@@ -1,0 +1,148 @@
+"""The Alembic operations of policy revisions: `op.mask_column(...)` and its kin.
+
+Each only says a change; it runs no SQL. The changes of a whole revision become one policy version when Alembic has applied
+it (`catalog.releases`). So `downgrade()` of a policy revision stays empty: going back means replaying one revision less.
+Importing this module registers the operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alembic.operations import MigrateOperation, Operations
+
+from cdc_masker.catalog.changes import AllowHeader, Change, Decide, Declare, ForbidHeader, Forget, parse_table
+from cdc_masker.errors import PolicyError
+from cdc_masker.policies import ANY_SERVER, Domain, Rule
+
+__all__ = ["SAID", "PolicyOperation"]
+
+SAID = "cdc_masker_changes"
+"""The option of Alembic's migration context that holds the list of changes said so far."""
+
+TableName = str | tuple[str, str]
+
+
+@Operations.register_operation("mask_column")
+@Operations.register_operation("keep_column")
+@Operations.register_operation("forget_column")
+@Operations.register_operation("declare_domain")
+@Operations.register_operation("allow_header")
+@Operations.register_operation("forbid_header")
+class PolicyOperation(MigrateOperation):
+    """One change of the policy, as Alembic carries it."""
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+
+    @classmethod
+    def mask_column(
+        cls,
+        operations: Operations,
+        table: TableName,
+        column: str,
+        *,
+        method: str,
+        type: str | None = None,  # noqa: A002 - named as in the policy document
+        server: str = ANY_SERVER,
+        path: str | None = None,
+        classification: str | None = None,
+        reason: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        **more_params: Any,
+    ) -> None:
+        """Masks a column with a method; its parameters stand as keywords, or in `params`. Replaces the rule that was there.
+
+        `type` is the column's PostgreSQL type, which methods need where events carry no schema. Raises `PolicyError` for
+        a table name that can't be read; the method and its parameters are checked when the revision is applied.
+        """
+        schema, name = parse_table(table)
+        twice = sorted(set(params or {}) & set(more_params))
+        if twice:
+            raise PolicyError(f"mask_column {schema}.{name}.{column}", f"{', '.join(twice)} stands twice; give it once")
+        rule = Rule(
+            server=server,
+            schema=schema,
+            table=name,
+            column=column,
+            path=path or None,
+            type=type,
+            method=method,
+            params={**(params or {}), **more_params},
+            classification=classification,
+            reason=reason,
+        )
+        operations.invoke(cls(Decide(rule)))
+
+    @classmethod
+    def keep_column(
+        cls,
+        operations: Operations,
+        table: TableName,
+        column: str,
+        *,
+        reason: str,
+        type: str | None = None,  # noqa: A002 - named as in the policy document
+        server: str = ANY_SERVER,
+        path: str | None = None,
+        classification: str | None = None,
+    ) -> None:
+        """Lets a column pass as it is. `reason` says why that is right, for whoever reads the audit."""
+        if not reason.strip():
+            raise PolicyError(f"keep_column {table} {column}", "give a reason: it is the record of who may see this and why")
+        cls.mask_column(
+            operations,
+            table,
+            column,
+            method="keep",
+            type=type,
+            server=server,
+            path=path,
+            classification=classification,
+            reason=reason,
+        )
+
+    @classmethod
+    def forget_column(
+        cls,
+        operations: Operations,
+        table: TableName,
+        column: str,
+        *,
+        server: str = ANY_SERVER,
+        path: str | None = None,
+    ) -> None:
+        """Takes a rule away: the default holds for the column again. There must be a rule."""
+        schema, name = parse_table(table)
+        operations.invoke(cls(Forget((server, schema, name, column, path or ""))))
+
+    @classmethod
+    def declare_domain(
+        cls,
+        operations: Operations,
+        name: str,
+        *,
+        type: str | None = None,  # noqa: A002 - named as in the policy document
+        epoch: int = 1,
+    ) -> None:
+        """Sets the canonical type and the key epoch of a domain."""
+        operations.invoke(cls(Declare(Domain(name=name, type=type, epoch=epoch))))
+
+    @classmethod
+    def allow_header(cls, operations: Operations, name: str) -> None:
+        """Lets record headers of this name pass."""
+        operations.invoke(cls(AllowHeader(name)))
+
+    @classmethod
+    def forbid_header(cls, operations: Operations, name: str) -> None:
+        """Leaves record headers of this name out again."""
+        operations.invoke(cls(ForbidHeader(name)))
+
+
+@Operations.implementation_for(PolicyOperation)
+def _say(operations: Operations, operation: PolicyOperation) -> None:
+    said = operations.migration_context.opts.get(SAID)
+    if said is None:
+        raise PolicyError("env.py", "must call cdc_masker.catalog.environment.run(); else no policy version would be made")
+    said.append(operation.change)

@@ -1,0 +1,131 @@
+"""From policy revisions to policy versions.
+
+The policy in force is a function of the set of applied policy revisions: their changes, ancestors first. When Alembic has
+applied or taken back one of them, that policy is inserted as a new version by one literal statement, so offline scripts
+work too. The statement names the digest that the newest version must have, which is that of the revisions applied before: a
+revision file that was edited after its release, or a tampered row, stops the next release.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import Script, ScriptDirectory
+from alembic.util import to_tuple
+from sqlalchemy import literal_column, select
+
+from cdc_masker.catalog.changes import Change, replay
+from cdc_masker.catalog.operations import SAID
+from cdc_masker.engine import check
+from cdc_masker.errors import PolicyError, SetupError
+from cdc_masker.policies import EMPTY, Policy
+
+__all__ = ["CATALOG_BRANCH", "DIALECT_URL", "POLICY_BRANCH", "Releases"]
+
+CATALOG_BRANCH = "catalog"
+POLICY_BRANCH = "policy"
+DIALECT_URL = "postgresql+asyncpg://"  # without a server: decides only how SQL is written
+
+
+class Releases:
+    """The policy revisions of a script directory; called by Alembic after each step (`on_version_apply`)."""
+
+    def __init__(self, script: ScriptDirectory, schema: str) -> None:
+        self._script = script
+        self._schema = schema
+        self._changes = {
+            revision.revision: _changes_of(revision)
+            for revision in script.walk_revisions()
+            if POLICY_BRANCH in revision.branch_labels
+        }
+        self.said: list[Change] = []
+        """What the step that Alembic is running has said so far."""
+
+    def policy(self, heads: Iterable[str], *, version: int = 0) -> Policy:
+        """The policy that follows from the revisions in `heads` and all before them."""
+        return self._policy(self._applied(heads), version=version)
+
+    def policy_heads(self, heads: Iterable[str]) -> list[str]:
+        """Those of `heads` that are policy revisions."""
+        return sorted(set(heads) & self._changes.keys())
+
+    def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, heads: set[str], run_args: dict[str, Any]) -> None:
+        said, self.said[:] = tuple(self.said), []
+        revision = step.up_revision_id or ""
+        if revision not in self._changes:
+            if said:
+                raise PolicyError(f"revision {revision}", f"is not on the branch {POLICY_BRANCH}; policies belong there")
+            return
+        if step.is_stamp:
+            raise PolicyError(f"revision {revision}", "can't be stamped: its policy would be in force without a version")
+        if said != (self._changes[revision] if step.is_upgrade else ()):
+            raise PolicyError(
+                f"revision {revision}",
+                "upgrade() must say the same each time it runs, and downgrade() nothing: going back is done for you",
+            )
+        self._release(ctx, revision, step.is_upgrade, heads)
+
+    def _release(self, context: MigrationContext, revision: str, is_upgrade: bool, heads: set[str]) -> None:
+        after = self._applied(heads)
+        missing = {script.revision for script in self._script.get_revisions(f"{CATALOG_BRANCH}@head")} - set(after)
+        if missing:
+            raise SetupError(
+                "the catalog's own tables are older than this program; run `cdc-masker db upgrade`, or `alembic upgrade "
+                f"{CATALOG_BRANCH}@head` first"
+            )
+        before = [each for each in after if each != revision] if is_upgrade else self._applied({*heads, revision})
+        policy = self._policy(after)
+        check(policy)
+        message = str(self._script.get_revision(revision).doc)
+        document = {
+            **policy.export(),
+            "revision": revision,
+            "heads": self.policy_heads(heads),
+            "reason": message if is_upgrade else f"taken back: {message}",
+        }
+        arguments = (json.dumps(document), self._policy(before).digest, EMPTY.digest)
+        call = f'"{self._schema}".release_policy({", ".join(_literal(argument) for argument in arguments)})'
+        context.impl.execute(select(literal_column(call)))
+
+    def _policy(self, revisions: Sequence[str], *, version: int = 0) -> Policy:
+        return replay((change for each in revisions for change in self._changes.get(each, ())), version=version)
+
+    def _applied(self, heads: Iterable[str]) -> list[str]:
+        """All revisions that `heads` imply, ancestors first; a merge follows the order in which it names its parents."""
+        applied: dict[str, None] = {}
+        waiting = sorted(heads, reverse=True)
+        while waiting:
+            revision = self._script.get_revision(waiting[-1])
+            parents = (*to_tuple(revision.down_revision, default=()), *to_tuple(revision.dependencies, default=()))
+            before = [self._script.get_revision(parent).revision for parent in parents]
+            open_parents = [parent for parent in before if parent not in applied]
+            if open_parents:
+                waiting += reversed(open_parents)
+            else:
+                applied.setdefault(revision.revision)
+                waiting.pop()
+        return list(applied)
+
+
+def _changes_of(revision: Script) -> tuple[Change, ...]:
+    """What a revision's `upgrade()` says, found by running it without a database."""
+    said: list[Change] = []
+    sql = io.StringIO()
+    context = MigrationContext.configure(url=DIALECT_URL, opts={"as_sql": True, "output_buffer": sql, SAID: said})
+    with Operations.context(context):
+        revision.module.upgrade()
+    if sql.getvalue():
+        raise PolicyError(
+            f"revision {revision.revision}", "holds other operations than policy operations; move them elsewhere"
+        )
+    return tuple(said)
+
+
+def _literal(value: str) -> str:
+    # E'' reads the same whatever standard_conforming_strings says, which an offline script can't know.
+    return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

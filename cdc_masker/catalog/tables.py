@@ -1,0 +1,158 @@
+"""The catalog's tables, as the newest migration leaves them.
+
+`migrations/versions` makes them; a test holds both together. They carry no schema name here: `catalog.database` puts the
+configured one in front of each. Columns that hold parts of a policy are `json`, not `jsonb`: a digest is taken over exact
+values, and `jsonb` would turn `1e300` into 301 digits.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    func,
+    text,
+)
+
+__all__ = [
+    "APPEND_ONLY",
+    "METADATA",
+    "audit_entry",
+    "audit_quarantine",
+    "generation",
+    "in_schema",
+    "policy_rule",
+    "policy_version",
+]
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_name)s_idx",
+    }
+)
+
+policy_version = Table(
+    "policy_version",
+    METADATA,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("parent", BigInteger, ForeignKey("policy_version.version")),
+    Column("digest", Text, nullable=False),
+    Column("default_method", Text, nullable=False),
+    Column("tables", JSON, nullable=False),
+    Column("domains", JSON, nullable=False),
+    Column("envelopes", JSON, nullable=False),
+    Column("headers", JSON, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("heads", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_by", Text, nullable=False),
+    CheckConstraint("version > 0 AND parent IS NOT DISTINCT FROM nullif(version - 1, 0)", name="follows_parent"),
+)
+"""One row per version. `heads`: the policy revisions that nothing followed when it was made (one, unless unmerged)."""
+
+policy_rule = Table(
+    "policy_rule",
+    METADATA,
+    Column("version", BigInteger, ForeignKey("policy_version.version"), primary_key=True, autoincrement=False),
+    Column("server", Text, primary_key=True),
+    Column("table_schema", Text, primary_key=True),
+    Column("table_name", Text, primary_key=True),
+    Column("column_name", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("type", Text),
+    Column("method", Text, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("classification", Text),
+    Column("reason", Text),
+)
+"""All rules of each version. `path` is empty where the rule is about the whole column."""
+
+generation = Table(
+    "generation",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("output_topic", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),
+    Column("policy_version", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("generation > 0", name="counts_from_one"),
+    Index("generation_live_key", "topic", unique=True, postgresql_where=text("state = 'live'")),
+)
+"""The masked copies of each raw topic. `policy_version`: in force when it was registered; 0 is "nothing decided"."""
+
+audit_entry = Table(
+    "audit_entry",
+    METADATA,
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("incarnation", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("first_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_offset", BigInteger, nullable=False),
+    Column("masked", BigInteger, nullable=False),
+    Column("control", BigInteger, nullable=False),
+    Column("quarantined", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("policy_version", BigInteger, nullable=False),
+    Column("policy_digest", Text, nullable=False),
+    Column("key_epoch", Integer, nullable=False),
+    Column("masked_at", DateTime(timezone=True), nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("program", Text, nullable=False),
+    Column("stored_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name="offsets"),
+    CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name="counts"),
+    Index("audit_entry_masked_at_idx", "masked_at"),
+)
+"""One row per batch."""
+
+audit_quarantine = Table(
+    "audit_quarantine",
+    METADATA,
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("incarnation", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("record_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_offset", BigInteger, nullable=False),
+    Column("record_timestamp", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["generation", "incarnation", "topic", "partition", "first_offset"],
+        [
+            "audit_entry.generation",
+            "audit_entry.incarnation",
+            "audit_entry.topic",
+            "audit_entry.partition",
+            "audit_entry.first_offset",
+        ],
+        name="audit_quarantine_entry_fkey",
+    ),
+)
+"""One row per quarantined record; `first_offset` is its batch's, `record_timestamp` Kafka's, in milliseconds."""
+
+APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine")
+
+
+def in_schema(schema: str) -> MetaData:
+    """The same tables with a schema name, for comparing them with a database."""
+    copy = MetaData(naming_convention=METADATA.naming_convention)
+    for table in METADATA.sorted_tables:
+        table.to_metadata(copy, schema=schema)
+    return copy

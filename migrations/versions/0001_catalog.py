@@ -1,0 +1,245 @@
+"""Make the catalog: policies, generations, audit, and the roles that may use them.
+
+Revision ID: catalog_0001
+
+Everything belongs to the owner role, which can't log in. What is append-only refuses UPDATE, DELETE and TRUNCATE by triggers
+that fire for everybody, the owner and a replicating superuser included. Versions are inserted by one function only.
+Going down works while the tables are empty; the roles stay, since other databases of the cluster may use them.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "catalog_0001"
+down_revision = None
+branch_labels = "catalog"
+depends_on = None
+
+APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine")
+TABLES = (*APPEND_ONLY, "generation")
+
+
+def upgrade() -> None:
+    schema = op.get_context().version_table_schema
+    for role in ("migrator", "worker", "auditor"):
+        op.execute(_make_role(f"{schema}_{role}"))
+    op.execute(f'ALTER TABLE "{schema}".alembic_version OWNER TO "{schema}_owner"')
+    op.execute(f'SET LOCAL ROLE "{schema}_owner"')
+    _make_tables(schema)
+    _make_append_only(schema)
+    _make_release(schema)
+    _grant(schema)
+    op.execute("RESET ROLE")
+
+
+def downgrade() -> None:
+    schema = op.get_context().version_table_schema
+    op.execute(f'SET LOCAL ROLE "{schema}_owner"')
+    for table in TABLES:
+        op.execute(
+            f"""\
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM "{schema}".{table}) THEN
+    RAISE EXCEPTION 'table {table} is not empty; a catalog that was used is not taken down by a migration';
+  END IF;
+END $$"""
+        )
+    op.execute(f'DROP FUNCTION "{schema}".release_policy(json, text, text)')
+    for table in ("audit_quarantine", "audit_entry", "generation", "policy_rule", "policy_version"):
+        op.drop_table(table, schema=schema)
+    op.execute(f'DROP FUNCTION "{schema}".refuse_change()')
+    op.execute("RESET ROLE")
+
+
+def _make_role(role: str) -> str:
+    # Roles are cluster-wide: another database's catalog may have made it, or be making it now.
+    return f"""\
+DO $$ BEGIN
+  CREATE ROLE "{role}" NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+END $$"""
+
+
+def _make_tables(schema: str) -> None:
+    op.create_table(
+        "policy_version",
+        sa.Column("version", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("parent", sa.BigInteger),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("default_method", sa.Text, nullable=False),
+        sa.Column("tables", sa.JSON, nullable=False),
+        sa.Column("domains", sa.JSON, nullable=False),
+        sa.Column("envelopes", sa.JSON, nullable=False),
+        sa.Column("headers", sa.JSON, nullable=False),
+        sa.Column("revision", sa.Text, nullable=False),
+        sa.Column("heads", sa.JSON, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("created_by", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("version", name="policy_version_pkey"),
+        sa.ForeignKeyConstraint(["parent"], [f"{schema}.policy_version.version"], name="policy_version_parent_fkey"),
+        sa.CheckConstraint(
+            "version > 0 AND parent IS NOT DISTINCT FROM nullif(version - 1, 0)",
+            name="policy_version_follows_parent_check",
+        ),
+        schema=schema,
+    )
+    op.create_table(
+        "policy_rule",
+        sa.Column("version", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("server", sa.Text, nullable=False),
+        sa.Column("table_schema", sa.Text, nullable=False),
+        sa.Column("table_name", sa.Text, nullable=False),
+        sa.Column("column_name", sa.Text, nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("type", sa.Text),
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("params", sa.JSON, nullable=False),
+        sa.Column("classification", sa.Text),
+        sa.Column("reason", sa.Text),
+        sa.PrimaryKeyConstraint(
+            "version", "server", "table_schema", "table_name", "column_name", "path", name="policy_rule_pkey"
+        ),
+        sa.ForeignKeyConstraint(["version"], [f"{schema}.policy_version.version"], name="policy_rule_version_fkey"),
+        schema=schema,
+    )
+    op.create_table(
+        "generation",
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("output_topic", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("policy_version", sa.BigInteger, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "generation", name="generation_pkey"),
+        sa.UniqueConstraint("output_topic", name="generation_output_topic_key"),
+        sa.CheckConstraint("generation > 0", name="generation_counts_from_one_check"),
+        schema=schema,
+    )
+    live = sa.text("state = 'live'")
+    op.create_index("generation_live_key", "generation", ["topic"], unique=True, postgresql_where=live, schema=schema)
+    op.create_table(
+        "audit_entry",
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("incarnation", sa.Text, nullable=False),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("partition", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("first_offset", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("last_offset", sa.BigInteger, nullable=False),
+        sa.Column("masked", sa.BigInteger, nullable=False),
+        sa.Column("control", sa.BigInteger, nullable=False),
+        sa.Column("quarantined", sa.BigInteger, nullable=False),
+        sa.Column("dropped", sa.BigInteger, nullable=False),
+        sa.Column("policy_version", sa.BigInteger, nullable=False),
+        sa.Column("policy_digest", sa.Text, nullable=False),
+        sa.Column("key_epoch", sa.Integer, nullable=False),
+        sa.Column("masked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("worker", sa.Text, nullable=False),
+        sa.Column("program", sa.Text, nullable=False),
+        sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "generation", "incarnation", "topic", "partition", "first_offset", name="audit_entry_pkey"
+        ),
+        sa.CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name="audit_entry_offsets_check"),
+        sa.CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name="audit_entry_counts_check"),
+        schema=schema,
+    )
+    op.create_index("audit_entry_masked_at_idx", "audit_entry", ["masked_at"], schema=schema)
+    entry = ["generation", "incarnation", "topic", "partition", "first_offset"]
+    op.create_table(
+        "audit_quarantine",
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("incarnation", sa.Text, nullable=False),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("partition", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("record_offset", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("first_offset", sa.BigInteger, nullable=False),
+        sa.Column("record_timestamp", sa.BigInteger, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint(
+            "generation", "incarnation", "topic", "partition", "record_offset", name="audit_quarantine_pkey"
+        ),
+        sa.ForeignKeyConstraint(
+            entry, [f"{schema}.audit_entry.{column}" for column in entry], name="audit_quarantine_entry_fkey"
+        ),
+        schema=schema,
+    )
+
+
+def _make_append_only(schema: str) -> None:
+    op.execute(
+        f"""\
+CREATE FUNCTION "{schema}".refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION '% of %: this table is append-only', TG_OP, TG_TABLE_NAME;
+END $$"""
+    )
+    for table in APPEND_ONLY:
+        # By row, so that partitions inherit it and a replication worker meets it, too; TRUNCATE knows no rows.
+        for trigger, event, each in (
+            ("append_only", "UPDATE OR DELETE", "ROW"),
+            ("append_only_truncate", "TRUNCATE", "STATEMENT"),
+        ):
+            op.execute(
+                f'CREATE TRIGGER {trigger} BEFORE {event} ON "{schema}".{table} '
+                f'FOR EACH {each} EXECUTE FUNCTION "{schema}".refuse_change()'
+            )
+            op.execute(f'ALTER TABLE "{schema}".{table} ENABLE ALWAYS TRIGGER {trigger}')
+
+
+def _make_release(schema: str) -> None:
+    op.execute(
+        f"""\
+CREATE FUNCTION "{schema}".release_policy(document json, expected_parent text, digest_of_nothing text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  newest "{schema}".policy_version;
+  made bigint;
+BEGIN
+  LOCK TABLE "{schema}".policy_version IN SHARE ROW EXCLUSIVE MODE;
+  SELECT * INTO newest FROM "{schema}".policy_version ORDER BY version DESC LIMIT 1;
+  IF coalesce(newest.digest, digest_of_nothing) <> expected_parent THEN
+    RAISE EXCEPTION 'the newest policy version is not what the applied revisions say; restore their files as they were '
+      'released, and change a policy in a new revision only';
+  END IF;
+  made = coalesce(newest.version, 0) + 1;
+  INSERT INTO "{schema}".policy_version
+    (version, parent, digest, default_method, tables, domains, envelopes, headers, revision, heads, reason, created_by)
+  VALUES (
+    made, newest.version, document->>'digest', document->>'default', document->'tables', document->'domains',
+    document->'envelopes', document->'headers', document->>'revision', document->'heads', document->>'reason',
+    session_user
+  );
+  INSERT INTO "{schema}".policy_rule
+    (version, server, table_schema, table_name, column_name, path, type, method, params, classification, reason)
+  SELECT
+    made, rule.server, rule."schema", rule."table", rule."column", coalesce(rule.path, ''), rule.type, rule.method,
+    rule.params, rule.classification, rule.reason
+  FROM json_to_recordset(document->'rules') AS rule (
+    server text, "schema" text, "table" text, "column" text, path text, type text, method text, params json,
+    classification text, reason text
+  );
+  RETURN made;
+END $$"""
+    )
+
+
+def _grant(schema: str) -> None:
+    worker, migrator, auditor = (f'"{schema}_{role}"' for role in ("worker", "migrator", "auditor"))
+    tables = ", ".join(f'"{schema}".{table}' for table in (*TABLES, "alembic_version"))
+    release = f'FUNCTION "{schema}".release_policy(json, text, text)'
+    for statement in (
+        f'REVOKE ALL ON SCHEMA "{schema}" FROM PUBLIC',
+        f"REVOKE ALL ON TABLE {tables} FROM PUBLIC",
+        f'REVOKE ALL ON FUNCTION "{schema}".refuse_change() FROM PUBLIC',
+        f"REVOKE ALL ON {release} FROM PUBLIC",
+        f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {auditor}',
+        f"GRANT SELECT ON {tables} TO {worker}, {auditor}",
+        f'GRANT INSERT ON "{schema}".generation, "{schema}".audit_entry, "{schema}".audit_quarantine TO {worker}',
+        f'GRANT SELECT ON "{schema}".policy_version, "{schema}".policy_rule TO {migrator}',
+        f'GRANT SELECT, INSERT, UPDATE, DELETE ON "{schema}".alembic_version TO {migrator}',
+        f"GRANT EXECUTE ON {release} TO {migrator}",
+    ):
+        op.execute(statement)
