@@ -1,0 +1,45 @@
+"""The catalog: policies, generations and audit rows in a PostgreSQL schema of their own.
+
+tables        the tables as values          database      address, TLS, pool, what refusals mean
+policies, generations, audit                the ports of `cdc_masker.ports` on it
+operations    `op.mask_column` and kin      changes       what they say, and the policy that follows
+releases      revisions → policy versions   environment   what an Alembic `env.py` calls
+commands      migrations from a program
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from cdc_masker.catalog.audit import PostgresAudit
+from cdc_masker.catalog.database import Database
+from cdc_masker.catalog.generations import PostgresGenerations
+from cdc_masker.catalog.policies import PostgresPolicies
+from cdc_masker.settings import Settings
+
+__all__ = ["Catalog", "open_catalog"]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The catalog's ports, on one small pool of connections."""
+
+    policies: PostgresPolicies
+    generations: PostgresGenerations
+    audit: PostgresAudit
+
+
+@asynccontextmanager
+async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
+    """The catalog that the settings name; it connects when first used. Raises `SetupError` for an unusable address."""
+    database = Database(settings)
+    try:
+        yield Catalog(
+            policies=PostgresPolicies(database),
+            generations=PostgresGenerations(database, settings.output_prefix),
+            audit=PostgresAudit(database),
+        )
+    finally:
+        await database.close()

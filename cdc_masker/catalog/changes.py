@@ -1,7 +1,7 @@
 """What one policy revision says, as values, and the policy that follows from many of them.
 
-A revision is a list of changes; a policy is the changes of all applied revisions, one after the other, applied to the policy
-that decides nothing. No database takes part, so the same revisions give the same policy and digest anywhere.
+A revision is a list of changes; a policy is the changes of all applied revisions, one after the other, applied to the
+policy that decides nothing. No database takes part, so the same revisions give the same policy and digest anywhere.
 """
 
 from __future__ import annotations

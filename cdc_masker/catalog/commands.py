@@ -82,9 +82,7 @@ async def position(settings: Settings, policies: Path | None = None) -> Position
 
 
 def _heads_in(schema: str) -> Callable[[Connection], tuple[str, ...]]:
-    return lambda connection: MigrationContext.configure(
-        connection, opts={"version_table_schema": schema}
-    ).get_current_heads()
+    return lambda connection: MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_heads()
 
 
 def _without_implied(script: ScriptDirectory, heads: list[str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 30.0
 _URL = f"{PREFIX}DATABASE_URL"
 
-# Classes of SQLSTATE after which the same statement may succeed: connection, rollback, resources, locks, operator, system.
+# Classes of SQLSTATE after which the same statement may succeed: connection, rollback, resources, lock, operator, system.
 _TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
 _READ_ONLY = "25006"  # a server that became a standby
 _RAISED = "P0001"  # our own functions: their message is a sentence of ours
@@ -96,11 +96,11 @@ def _translated(error: BaseException, schema: str) -> CdcMaskerError:
     if state == "3D000":
         return SetupError(f"there is no such database; create it or correct {_URL}")
     if state in ("3F000", "42P01", "42883"):
-        return SetupError(f"there is no current catalog in schema {schema}; run `cdc-masker db upgrade` as its administrator")
+        return SetupError(f"schema {schema} holds no catalog, or an old one; run `cdc-masker db upgrade`")
     if state == "42501":
         return SetupError(
-            f"the login in {_URL} lacks a privilege; grant it the role for its task: {schema}_worker, {schema}_migrator, "
-            f"{schema}_auditor, or {schema}_owner for `cdc-masker db upgrade`"
+            f"the login in {_URL} lacks a privilege; grant it the role for its task: {schema}_worker, "
+            f"{schema}_migrator, {schema}_auditor, or {schema}_owner for `cdc-masker db upgrade`"
         )
     if state.startswith(_TRANSIENT_CLASSES) or state == _READ_ONLY:
         return TransientError(f"PostgreSQL can't serve now (SQLSTATE {state}); its log says why")

@@ -1,7 +1,7 @@
 """What an Alembic `env.py` of the catalog, or of somebody's policies, calls: `run()`.
 
-Everything comes from the `CDC_MASKER_` settings. One run is one transaction, and runs take turns. The version table lies in
-the catalog's schema, which is made here because Alembic needs it before the first revision.
+Everything comes from the `CDC_MASKER_` settings. One run is one transaction, and runs take turns. The version table
+lies in the catalog's schema, which is made here because Alembic needs it before the first revision.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run() -> None:
 def _run(settings: Settings) -> None:
     schema = settings.database_schema
     if len(schema) > _LONGEST_SCHEMA:
-        raise SetupError(f"{PREFIX}DATABASE_SCHEMA is too long; roles are named after it: {_LONGEST_SCHEMA} letters at most")
+        raise SetupError(f"{PREFIX}DATABASE_SCHEMA is too long for names of roles; use {_LONGEST_SCHEMA} letters at most")
     releases = Releases(context.script, schema)
     if context.is_offline_mode():
         _migrate(schema, releases, url=DIALECT_URL, literal_binds=True)
@@ -59,9 +59,7 @@ async def _online(settings: Settings, releases: Releases) -> None:
     try:
         with refusals(settings.database_schema):
             async with engine.connect() as connection:
-                await connection.run_sync(
-                    lambda sync: _migrate(settings.database_schema, releases, connection=sync)
-                )
+                await connection.run_sync(lambda sync: _migrate(settings.database_schema, releases, connection=sync))
     finally:
         await engine.dispose()
 

@@ -1,8 +1,8 @@
 """The Alembic operations of policy revisions: `op.mask_column(...)` and its kin.
 
-Each only says a change; it runs no SQL. The changes of a whole revision become one policy version when Alembic has applied
-it (`catalog.releases`). So `downgrade()` of a policy revision stays empty: going back means replaying one revision less.
-Importing this module registers the operations.
+Each only says a change; it runs no SQL. The changes of a whole revision become one policy version when Alembic has
+applied it (`catalog.releases`). So `downgrade()` of a policy revision stays empty: going back means replaying one
+revision less. Importing this module registers the operations.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class PolicyOperation(MigrateOperation):
         params: Mapping[str, Any] | None = None,
         **more_params: Any,
     ) -> None:
-        """Masks a column with a method; its parameters stand as keywords, or in `params`. Replaces the rule that was there.
+        """Masks a column with a method, whose parameters are further keywords, or `params`. Replaces an earlier rule.
 
-        `type` is the column's PostgreSQL type, which methods need where events carry no schema. Raises `PolicyError` for
-        a table name that can't be read; the method and its parameters are checked when the revision is applied.
+        `type` is the column's PostgreSQL type, which methods need where events carry no schema. Raises `PolicyError`
+        for a table name that can't be read; the method and its parameters are checked when the revision is applied.
         """
         schema, name = parse_table(table)
         twice = sorted(set(params or {}) & set(more_params))
@@ -90,7 +90,7 @@ class PolicyOperation(MigrateOperation):
     ) -> None:
         """Lets a column pass as it is. `reason` says why that is right, for whoever reads the audit."""
         if not reason.strip():
-            raise PolicyError(f"keep_column {table} {column}", "give a reason: it is the record of who may see this and why")
+            raise PolicyError(f"keep_column {table} {column}", "give a reason, for whoever asks why this is in the clear")
         cls.mask_column(
             operations,
             table,
@@ -144,5 +144,5 @@ class PolicyOperation(MigrateOperation):
 def _say(operations: Operations, operation: PolicyOperation) -> None:
     said = operations.migration_context.opts.get(SAID)
     if said is None:
-        raise PolicyError("env.py", "must call cdc_masker.catalog.environment.run(); else no policy version would be made")
+        raise PolicyError("env.py", "must call cdc_masker.catalog.environment.run(), which makes the policy version")
     said.append(operation.change)

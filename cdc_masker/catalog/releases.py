@@ -1,16 +1,16 @@
 """From policy revisions to policy versions.
 
-The policy in force is a function of the set of applied policy revisions: their changes, ancestors first. When Alembic has
-applied or taken back one of them, that policy is inserted as a new version by one literal statement, so offline scripts
-work too. The statement names the digest that the newest version must have, which is that of the revisions applied before: a
-revision file that was edited after its release, or a tampered row, stops the next release.
+The policy in force is a function of the set of applied policy revisions: their changes, ancestors first. When Alembic
+has applied or taken back one of them, that policy is inserted as a new version by one literal statement, so offline
+scripts work too. The statement names the digest that the newest version must have, which is that of the revisions
+applied before: a revision file that was edited after its release, or a tampered row, stops the next release.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from alembic.operations import Operations
@@ -54,15 +54,15 @@ class Releases:
         """Those of `heads` that are policy revisions."""
         return sorted(set(heads) & self._changes.keys())
 
-    def __call__(self, *, ctx: MigrationContext, step: MigrationInfo, heads: set[str], run_args: dict[str, Any]) -> None:
+    def __call__(self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], run_args: Mapping[str, Any]) -> None:
         said, self.said[:] = tuple(self.said), []
         revision = step.up_revision_id or ""
         if revision not in self._changes:
             if said:
-                raise PolicyError(f"revision {revision}", f"is not on the branch {POLICY_BRANCH}; policies belong there")
+                raise PolicyError(f"revision {revision}", f"is not on branch {POLICY_BRANCH}, where policies belong")
             return
         if step.is_stamp:
-            raise PolicyError(f"revision {revision}", "can't be stamped: its policy would be in force without a version")
+            raise PolicyError(f"revision {revision}", "can't be stamped: no version would be made of it")
         if said != (self._changes[revision] if step.is_upgrade else ()):
             raise PolicyError(
                 f"revision {revision}",
@@ -70,13 +70,13 @@ class Releases:
             )
         self._release(ctx, revision, step.is_upgrade, heads)
 
-    def _release(self, context: MigrationContext, revision: str, is_upgrade: bool, heads: set[str]) -> None:
+    def _release(self, context: MigrationContext, revision: str, is_upgrade: bool, heads: Collection[str]) -> None:
         after = self._applied(heads)
         missing = {script.revision for script in self._script.get_revisions(f"{CATALOG_BRANCH}@head")} - set(after)
         if missing:
             raise SetupError(
-                "the catalog's own tables are older than this program; run `cdc-masker db upgrade`, or `alembic upgrade "
-                f"{CATALOG_BRANCH}@head` first"
+                "the catalog's own tables are older than this program; run `cdc-masker db upgrade`, or "
+                f"`alembic upgrade {CATALOG_BRANCH}@head` first"
             )
         before = [each for each in after if each != revision] if is_upgrade else self._applied({*heads, revision})
         policy = self._policy(after)
@@ -96,7 +96,7 @@ class Releases:
         return replay((change for each in revisions for change in self._changes.get(each, ())), version=version)
 
     def _applied(self, heads: Iterable[str]) -> list[str]:
-        """All revisions that `heads` imply, ancestors first; a merge follows the order in which it names its parents."""
+        """All revisions that `heads` imply, ancestors first; at a merge, in the order in which it names its parents."""
         applied: dict[str, None] = {}
         waiting = sorted(heads, reverse=True)
         while waiting:
@@ -120,9 +120,7 @@ def _changes_of(revision: Script) -> tuple[Change, ...]:
     with Operations.context(context):
         revision.module.upgrade()
     if sql.getvalue():
-        raise PolicyError(
-            f"revision {revision.revision}", "holds other operations than policy operations; move them elsewhere"
-        )
+        raise PolicyError(f"revision {revision.revision}", "holds other operations than policy operations; move them elsewhere")
     return tuple(said)
 
 

@@ -1,8 +1,8 @@
 """The catalog's tables, as the newest migration leaves them.
 
-`migrations/versions` makes them; a test holds both together. They carry no schema name here: `catalog.database` puts the
-configured one in front of each. Columns that hold parts of a policy are `json`, not `jsonb`: a digest is taken over exact
-values, and `jsonb` would turn `1e300` into 301 digits.
+`migrations/versions` makes them; a test holds both together. They carry no schema name here: `catalog.database` puts
+the configured one in front of each. Columns that hold parts of a policy are `json`, not `jsonb`: a digest is taken
+over exact values, and `jsonb` would turn `1e300` into 301 digits.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Revision ID: catalog_0001
 
-Everything belongs to the owner role, which can't log in. What is append-only refuses UPDATE, DELETE and TRUNCATE by triggers
-that fire for everybody, the owner and a replicating superuser included. Versions are inserted by one function only.
-Going down works while the tables are empty; the roles stay, since other databases of the cluster may use them.
+Everything belongs to the owner role, which can't log in. What is append-only refuses UPDATE, DELETE and TRUNCATE by
+triggers that fire for everybody, the owner and a replicating superuser included. Versions are inserted by one function
+only. Going down works while the tables are empty; the roles stay, since other databases of the cluster may use them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TABLES = (*APPEND_ONLY, "generation")
 
 
 def upgrade() -> None:
-    schema = op.get_context().version_table_schema
+    schema = str(op.get_context().version_table_schema)
     for role in ("migrator", "worker", "auditor"):
         op.execute(_make_role(f"{schema}_{role}"))
     op.execute(f'ALTER TABLE "{schema}".alembic_version OWNER TO "{schema}_owner"')
@@ -35,7 +35,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    schema = op.get_context().version_table_schema
+    schema = str(op.get_context().version_table_schema)
     op.execute(f'SET LOCAL ROLE "{schema}_owner"')
     for table in TABLES:
         op.execute(
@@ -139,9 +139,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("worker", sa.Text, nullable=False),
         sa.Column("program", sa.Text, nullable=False),
         sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "generation", "incarnation", "topic", "partition", "first_offset", name="audit_entry_pkey"
-        ),
+        sa.PrimaryKeyConstraint("generation", "incarnation", "topic", "partition", "first_offset", name="audit_entry_pkey"),
         sa.CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name="audit_entry_offsets_check"),
         sa.CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name="audit_entry_counts_check"),
         schema=schema,
@@ -222,7 +220,7 @@ BEGIN
     classification text, reason text
   );
   RETURN made;
-END $$"""
+END $$"""  # noqa: S608 - the schema's name is a validated identifier
     )
 
 
