@@ -1,0 +1,69 @@
+"""`cdc-masker audit`: what was done."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cdc_masker.catalog import open_catalog
+from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.settings import Settings, load
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Look at the audit.", no_args_is_help=True)
+
+_COLUMNS = ("masked at", "topic", "partition", "offsets", *(fate.value for fate in Fate), "policy", "epoch", "worker")
+
+
+@app.callback()
+def audit() -> None:
+    """Look at the audit."""
+
+
+@app.command()
+def show(
+    topic: Annotated[str | None, typer.Option(help="Only this source topic.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many entries.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all members.")] = False,
+) -> None:
+    """Print the newest audit entries, one per batch, newest first."""
+    entries = asyncio.run(_newest(load(), limit, topic))
+    if as_json:
+        for entry in entries:
+            print(msgspec.json.encode(entry).decode())
+        return
+    rows = [_row(entry) for entry in entries]
+    console = Console()
+    if console.is_terminal:
+        table = Table(*_COLUMNS, box=None)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    for row in rows:
+        print("\t".join(row))
+
+
+async def _newest(settings: Settings, limit: int, topic: str | None) -> list[AuditEntry]:
+    async with open_catalog(settings) as catalog:
+        return await catalog.audit.newest(limit, topic)
+
+
+def _row(entry: AuditEntry) -> tuple[str, ...]:
+    return (
+        datetime.fromtimestamp(entry.masked_at / 1000, UTC).isoformat(sep=" ", timespec="milliseconds"),
+        entry.topic,
+        str(entry.partition),
+        f"{entry.first_offset}-{entry.last_offset}",
+        *(str(entry.counts.get(fate, 0)) for fate in Fate),
+        str(entry.policy_version),
+        str(entry.key_epoch),
+        entry.worker,
+    )

@@ -1,0 +1,55 @@
+"""`cdc-masker db`: the catalog's tables and policy revisions, without an `alembic.ini`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdc_masker.catalog import commands
+from cdc_masker.settings import load
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Migrate the catalog in PostgreSQL.", no_args_is_help=True)
+
+Policies = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Directory of your policy revisions; none: the catalog's tables only.")
+]
+
+
+@app.command()
+def upgrade(
+    policies: Policies = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for an empty database, and run nothing.")] = False,
+) -> None:
+    """Bring the catalog's tables, and policies, to their newest revision. Each policy revision makes one policy version."""
+    settings = load()
+    if sql:
+        commands.write_sql(settings, sys.stdout, policies)
+        return
+    commands.upgrade(settings, policies)
+    _print(asyncio.run(commands.position(settings, policies)))
+
+
+@app.command()
+def current(policies: Policies = None) -> None:
+    """Print the revisions that the catalog is at."""
+    _print(asyncio.run(commands.position(load(), policies)))
+
+
+@app.command()
+def check(policies: Policies = None) -> None:
+    """Exit with 1 unless the catalog is at its newest revision."""
+    position = asyncio.run(commands.position(load(), policies))
+    _print(position)
+    if not position.at_head:
+        print(f"newest: {' '.join(position.heads)}; run `cdc-masker db upgrade`")
+        raise typer.Exit(1)
+
+
+def _print(position: commands.Position) -> None:
+    print(f"catalog: {' '.join(position.current) or 'none'}")
