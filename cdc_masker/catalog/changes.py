@@ -56,8 +56,8 @@ class ForbidHeader:
 Change = Decide | Forget | Declare | AllowHeader | ForbidHeader
 
 
-def replay(changes: Iterable[Change], *, version: int = 0) -> Policy:
-    """The policy after all changes. Raises `PolicyError` for one that takes away what isn't there."""
+def replay(changes: Iterable[Change]) -> Policy:
+    """The policy after all changes, not numbered yet. Raises `PolicyError` for one that takes away what isn't there."""
     rules: dict[Target, Rule] = {}
     domains: dict[str, Domain] = {}
     headers: set[str] = set()
@@ -76,7 +76,7 @@ def replay(changes: Iterable[Change], *, version: int = 0) -> Policy:
                 if name not in headers:
                     raise PolicyError(f"forbid_header {name}", "this header is not allowed anyway")
                 headers.remove(name)
-    return Policy.of(version, rules=rules.values(), domains=domains.values(), headers=headers)
+    return Policy.of(0, rules=rules.values(), domains=domains.values(), headers=headers)
 
 
 _IDENTIFIER = r'(?:"(?P<{0}_quoted>(?:[^"]|"")+)"|(?P<{0}>[^\W\d][\w$]*))'

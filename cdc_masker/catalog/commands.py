@@ -78,6 +78,8 @@ async def position(settings: Settings, policies: Path | None = None) -> Position
                 current = await connection.run_sync(_heads_in(settings.database_schema))
     finally:
         await engine.dispose()
+    with _plain_errors():
+        script.get_revisions(current)  # refuses one that is not in the directories
     return Position(current=tuple(sorted(current)), heads=heads)
 
 
@@ -120,4 +122,5 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        raise SetupError(f"migrations: {error}") from None
+        hint = "; name the directory of your policy revisions with --policies" if "Can't locate" in str(error) else ""
+        raise SetupError(f"migrations: {error}{hint}") from None

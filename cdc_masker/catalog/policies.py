@@ -71,7 +71,7 @@ async def _verified(connection: AsyncConnection, version: Row[Any]) -> Policy:
             "domains": version.domains,
             "envelopes": version.envelopes,
             "headers": version.headers,
-            "rules": [{**rule._mapping, "path": rule.path or None} for rule in rules],
+            "rules": [_rule_document(rule) for rule in rules],
         }
     )
     if policy.digest != version.digest:
@@ -79,3 +79,8 @@ async def _verified(connection: AsyncConnection, version: Row[Any]) -> Policy:
             f"version {version.version}", "its rows don't fit the digest that was released: somebody changed them"
         )
     return policy
+
+
+def _rule_document(rule: Row[Any]) -> dict[str, Any]:
+    members = {str(name): value for name, value in rule._mapping.items()}
+    return {**members, "path": members["path"] or None}

@@ -46,14 +46,6 @@ class Releases:
         self.said: list[Change] = []
         """What the step that Alembic is running has said so far."""
 
-    def policy(self, heads: Iterable[str], *, version: int = 0) -> Policy:
-        """The policy that follows from the revisions in `heads` and all before them."""
-        return self._policy(self._applied(heads), version=version)
-
-    def policy_heads(self, heads: Iterable[str]) -> list[str]:
-        """Those of `heads` that are policy revisions."""
-        return sorted(set(heads) & self._changes.keys())
-
     def __call__(self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], run_args: Mapping[str, Any]) -> None:
         said, self.said[:] = tuple(self.said), []
         revision = step.up_revision_id or ""
@@ -85,15 +77,15 @@ class Releases:
         document = {
             **policy.export(),
             "revision": revision,
-            "heads": self.policy_heads(heads),
+            "heads": sorted(set(heads) & self._changes.keys()),
             "reason": message if is_upgrade else f"taken back: {message}",
         }
         arguments = (json.dumps(document), self._policy(before).digest, EMPTY.digest)
         call = f'"{self._schema}".release_policy({", ".join(_literal(argument) for argument in arguments)})'
         context.impl.execute(select(literal_column(call)))
 
-    def _policy(self, revisions: Sequence[str], *, version: int = 0) -> Policy:
-        return replay((change for each in revisions for change in self._changes.get(each, ())), version=version)
+    def _policy(self, revisions: Sequence[str]) -> Policy:
+        return replay(change for each in revisions for change in self._changes.get(each, ()))
 
     def _applied(self, heads: Iterable[str]) -> list[str]:
         """All revisions that `heads` imply, ancestors first; at a merge, in the order in which it names its parents."""

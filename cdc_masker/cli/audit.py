@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cdc_masker.catalog import open_catalog
 from cdc_masker.events import AuditEntry, Fate
 from cdc_masker.settings import Settings, load
 
@@ -52,6 +51,8 @@ def show(
 
 
 async def _newest(settings: Settings, limit: int, topic: str | None) -> list[AuditEntry]:
+    from cdc_masker.catalog import open_catalog  # not on top: the database libraries take long to load
+
     async with open_catalog(settings) as catalog:
         return await catalog.audit.newest(limit, topic)
 

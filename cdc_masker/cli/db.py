@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cdc_masker.catalog import commands
 from cdc_masker.settings import load
+
+if TYPE_CHECKING:
+    from cdc_masker.catalog.commands import Position
 
 __all__ = ["app"]
 
@@ -27,29 +29,37 @@ def upgrade(
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for an empty database, and run nothing.")] = False,
 ) -> None:
     """Bring the catalog's tables, and policies, to their newest revision. Each policy revision makes one policy version."""
+    from cdc_masker.catalog import commands  # not on top: the database libraries take long to load
+
     settings = load()
     if sql:
         commands.write_sql(settings, sys.stdout, policies)
         return
     commands.upgrade(settings, policies)
-    _print(asyncio.run(commands.position(settings, policies)))
+    _print(_position(policies))
 
 
 @app.command()
 def current(policies: Policies = None) -> None:
     """Print the revisions that the catalog is at."""
-    _print(asyncio.run(commands.position(load(), policies)))
+    _print(_position(policies))
 
 
 @app.command()
 def check(policies: Policies = None) -> None:
     """Exit with 1 unless the catalog is at its newest revision."""
-    position = asyncio.run(commands.position(load(), policies))
+    position = _position(policies)
     _print(position)
     if not position.at_head:
         print(f"newest: {' '.join(position.heads)}; run `cdc-masker db upgrade`")
         raise typer.Exit(1)
 
 
-def _print(position: commands.Position) -> None:
+def _position(policies: Path | None) -> Position:
+    from cdc_masker.catalog import commands  # as above
+
+    return asyncio.run(commands.position(load(), policies))
+
+
+def _print(position: Position) -> None:
     print(f"catalog: {' '.join(position.current) or 'none'}")

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cdc_masker.catalog import open_catalog
 from cdc_masker.policies import Policy
 from cdc_masker.settings import Settings, load
 
@@ -32,5 +31,7 @@ def export(
 
 
 async def _read(settings: Settings, version: int | None) -> Policy:
+    from cdc_masker.catalog import open_catalog  # not on top: the database libraries take long to load
+
     async with open_catalog(settings) as catalog:
         return await (catalog.policies.current() if version is None else catalog.policies.at(version))
