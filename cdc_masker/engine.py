@@ -1,9 +1,9 @@
 """Policy + layout → plan, and the plan applied to a row: the inner loop.
 
 An `Engine` is one policy with its keys. For a table and a column layout it compiles a `RowPlan` (`cdc_masker.plans` keeps
-them): for each column the text that goes before it and a function from raw JSON text to masked JSON text. A column's decision is, in
-this order: the rule that names it; for a key column, a token in a domain of its own, so that rows keep their identity; the
-default, which redacts. A method that can't work on the column's real type is a redaction, too.
+them): for each column the text that goes before it and a function from raw JSON text to masked JSON text. A column's
+decision is, in this order: the rule that names it; for a key column, a token in a domain of its own, so that rows keep
+their identity; the default, which redacts. A method that can't work on the column's real type is a redaction, too.
 
 The key, the images and the headers of a record go through plans made from the same decisions, so that equal columns agree.
 """
@@ -48,7 +48,7 @@ Cell = Callable[[bytes], bytes]
 
 
 class Table(NamedTuple):
-    """The table that a record is about, and the topic it came in. Names as in `source`; all empty if only the topic is known."""
+    """The table that a record is about, and its topic. Names as in `source`; all empty if only the topic is known."""
 
     server: str
     schema: str
@@ -68,9 +68,7 @@ class RowPlan:
         if len(row) != len(self.cells):
             raise InputError(Reason.SCHEMA_MISMATCH, place)
         try:
-            texts = [
-                head + row[name] if cell is None else head + cell(bytes(row[name])) for name, head, cell in self.cells
-            ]
+            texts = [head + row[name] if cell is None else head + cell(bytes(row[name])) for name, head, cell in self.cells]
         except KeyError:
             raise InputError(Reason.SCHEMA_MISMATCH, place) from None
         return b"{" + b",".join(texts) + b"}"
@@ -157,9 +155,7 @@ def _build(rule: Rule) -> Method:
     if rule.type is not None:
         declared = from_postgres(rule.type)
         if declared is None:
-            raise PolicyError(
-                rule.place, f"type {rule.type!r} is no PostgreSQL type that is known; for an enum write 'enum'"
-            )
+            raise PolicyError(rule.place, f"type {rule.type!r} is no PostgreSQL type that is known; for an enum write 'enum'")
     method = methods.build(rule)
     method.check(rule.place, declared)
     return method

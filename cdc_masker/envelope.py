@@ -37,8 +37,8 @@ __all__ = [
     "Tombstone",
     "read",
     "read_key",
-    "write",
     "wrap",
+    "write",
 ]
 
 KEY_HEADERS = ("__debezium.newkey", "__debezium.oldkey")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
@@ -200,7 +201,7 @@ _Item = TypeVar("_Item")
 
 def _unique(member: str, items: Iterable[_Item], identity: Callable[[_Item], Any]) -> tuple[_Item, ...]:
     ordered = sorted(items, key=identity)
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if identity(one) == identity(other):
             place = one.place if isinstance(one, Rule) else f"{member} {identity(one)!r}"
             raise PolicyError(place, "is decided twice; keep one")

@@ -176,12 +176,8 @@ _POSTGRES: dict[str, Type] = {
     **dict.fromkeys(("json", "jsonb", "hstore"), Type(base="string", name=_JSON, version=1)),
     "xml": Type(base="string", name="io.debezium.data.Xml", version=1),
     "date": Type(base="int32", name="io.debezium.time.Date", version=1),
-    **dict.fromkeys(
-        ("time", "time without time zone"), Type(base="int64", name="io.debezium.time.MicroTime", version=1)
-    ),
-    **dict.fromkeys(
-        ("timetz", "time with time zone"), Type(base="string", name="io.debezium.time.ZonedTime", version=1)
-    ),
+    **dict.fromkeys(("time", "time without time zone"), Type(base="int64", name="io.debezium.time.MicroTime", version=1)),
+    **dict.fromkeys(("timetz", "time with time zone"), Type(base="string", name="io.debezium.time.ZonedTime", version=1)),
     **dict.fromkeys(
         ("timestamp", "timestamp without time zone"),
         Type(base="int64", name="io.debezium.time.MicroTimestamp", version=1),

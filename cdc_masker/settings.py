@@ -57,9 +57,7 @@ class Settings(BaseSettings):
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Security protocol of the brokers' listener."
     )
-    kafka_ca_file: Path | None = Field(
-        None, description="PEM of the authority that signed the brokers; the system's if unset."
-    )
+    kafka_ca_file: Path | None = Field(None, description="PEM of the authority that signed the brokers; the system's if unset.")
     kafka_cert_file: Path | None = Field(None, description="PEM of the client's certificate.")
     kafka_key_file: Path | None = Field(None, description="PEM of the client's private key.")
     kafka_key_password: SecretStr | None = Field(None, description="Password of that private key.")
@@ -79,9 +77,7 @@ class Settings(BaseSettings):
     database_ssl: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
         "prefer", description="TLS to PostgreSQL, with libpq's meaning of the words."
     )
-    database_ca_file: Path | None = Field(
-        None, description="PEM of the authority that signed PostgreSQL's certificate."
-    )
+    database_ca_file: Path | None = Field(None, description="PEM of the authority that signed PostgreSQL's certificate.")
     database_schema: Identifier = Field("cdc_masker", description="Schema of the catalog's tables.")
 
     # Worker
@@ -89,20 +85,14 @@ class Settings(BaseSettings):
     worker_name: str | None = Field(None, description="Name in audit entries; host and process id if unset.")
     web_host: str = Field("127.0.0.1", description="Address of /metrics, /live and /ready.")
     web_port: int = Field(6066, ge=1, le=65535, description="Port of /metrics, /live and /ready.")
-    batch_records: int = Field(
-        2000, ge=1, le=100_000, description="Most records in one batch, which is one transaction."
-    )
+    batch_records: int = Field(2000, ge=1, le=100_000, description="Most records in one batch, which is one transaction.")
     fetch_bytes: int = Field(4 << 20, ge=1 << 16, description="Most bytes of one fetch from one partition.")
     transaction_timeout: Seconds = Field(60.0, description="Seconds; a transaction that takes longer ends the worker.")
     session_timeout: Seconds = Field(10.0, description="Seconds until the group gives up a worker that went silent.")
     topic_refresh: Seconds = Field(10.0, description="Seconds between looks for new source topics and partitions.")
     policy_refresh: Seconds = Field(5.0, description="Seconds between looks for a new policy version.")
-    audit_lag_limit: int = Field(
-        10_000, ge=1, description="Audit entries not yet in PostgreSQL past which masking pauses."
-    )
-    startup_timeout: Seconds = Field(
-        30.0, description="Seconds in which the worker must be able to start, else it refuses."
-    )
+    audit_lag_limit: int = Field(10_000, ge=1, description="Audit entries not yet in PostgreSQL past which masking pauses.")
+    startup_timeout: Seconds = Field(30.0, description="Seconds in which the worker must be able to start, else it refuses.")
 
     # Source connector (Kafka Connect)
     connect_url: str = Field("http://127.0.0.1:8083", description="REST address of Kafka Connect.")
@@ -110,9 +100,7 @@ class Settings(BaseSettings):
     connector_format: Literal["json", "json-schema"] = Field(
         "json", description="JSON without, or with the schema in each record."
     )
-    source_server: TopicName = Field(
-        "shop", min_length=1, description="Debezium's topic.prefix: policies call it server."
-    )
+    source_server: TopicName = Field("shop", min_length=1, description="Debezium's topic.prefix: policies call it server.")
     source_host: str = Field("127.0.0.1", description="Source database, as Kafka Connect sees it.")
     source_port: int = Field(5432, ge=1, le=65535, description="Its port.")
     source_database: str = Field("shop", description="Its name.")

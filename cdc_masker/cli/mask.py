@@ -22,9 +22,7 @@ def mask(
     source: Annotated[Path, typer.Argument(metavar="[INPUT]", help="Capture lines; - is standard input.")] = Path("-"),
     policy: Annotated[Path | None, typer.Option(help="Policy document; without one everything is redacted.")] = None,
     keys: Annotated[Path | None, typer.Option(help="Key file; without one a key is made for this run.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where outcomes go; - is standard output.")] = Path(
-        "-"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where outcomes go; - is standard output.")] = Path("-"),
 ) -> None:
     """Mask a capture: one line out for each line in, in order.
 

@@ -72,7 +72,7 @@ def refuse_duplicates(text: bytes, place: str) -> None:
         raise InputError(Reason.AMBIGUOUS_JSON, place) from None
 
 
-class _Twice(Exception):  # noqa: N818 - never leaves this module
+class _Twice(Exception):
     pass
 
 

@@ -56,9 +56,7 @@ class Keyring:
             raise KeyringError("two keys have the same epoch; each epoch has one root key")
         for root in ring.roots:
             if len(root.root) != _KEY_BYTES:
-                raise KeyringError(
-                    f"key {root.id!r} does not hold {_KEY_BYTES} bytes; make keys with `cdc-masker keys new`"
-                )
+                raise KeyringError(f"key {root.id!r} does not hold {_KEY_BYTES} bytes; make keys with `cdc-masker keys new`")
         return ring
 
     def derive(self, method: str, domain: str, epoch: int) -> bytes:

@@ -31,7 +31,7 @@ class Keys(Protocol):
         ...
 
 
-class Unmaskable(Exception):  # noqa: N818 - not an error of anybody: the engine redacts the value and goes on
+class Unmaskable(Exception):
     """The value is not one that this method can take. Carries nothing."""
 
 

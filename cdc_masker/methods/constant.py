@@ -1,4 +1,4 @@
-"""Methods whose output does not depend on the value: `keep` aside, nothing of the input is left, not even whether it was null."""
+"""Methods whose output does not depend on the value: but for `keep`, nothing of it is left, not even whether it was null."""
 
 from __future__ import annotations
 
@@ -68,11 +68,7 @@ class Fixed(Method, frozen=True):
         if type_.base in _INTEGER_BITS:
             half = 1 << (_INTEGER_BITS[type_.base] - 1)
             return isinstance(self.value, int) and not isinstance(self.value, bool) and -half <= self.value < half
-        return (
-            type_.base in ("float", "double")
-            and isinstance(self.value, int | float)
-            and not isinstance(self.value, bool)
-        )
+        return type_.base in ("float", "double") and isinstance(self.value, int | float) and not isinstance(self.value, bool)
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         return Constant(self.value, redaction(column.type).type)

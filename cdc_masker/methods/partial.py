@@ -55,9 +55,7 @@ class Partial(_Text, frozen=True):
 
     def check(self, place: str, declared: Type | None) -> None:
         if self.first + self.last == 0:
-            raise PolicyError(
-                place, "method partial needs params.first or params.last; to hide all, use redact or fixed"
-            )
+            raise PolicyError(place, "method partial needs params.first or params.last; to hide all, use redact or fixed")
         super().check(place, declared)
 
     def of(self, text: str) -> str:
