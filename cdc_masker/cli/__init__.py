@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cdc_masker.cli import audit, db, keys, mask, policy, settings
+from cdc_masker.cli import audit, db, keys, mask, policy, settings, worker
 from cdc_masker.errors import CdcMaskerError
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("mask")(mask.mask)
 app.command("settings")(settings.settings)
+app.command("worker")(worker.worker)
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
 app.add_typer(policy.app, name="policy")

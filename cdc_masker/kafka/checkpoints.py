@@ -1,0 +1,117 @@
+"""Where masking of a partition goes on, and what is stored with each committed offset so that this can be decided.
+
+What always holds: a position comes from the committed offset, else from the audit, else it is the start of the topic; it is
+never moved because it doesn't fit. A position that is not in the log any more, or that belongs to an earlier topic of the
+same name, halts the partition: going on would skip or repeat records without anybody knowing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from cdc_masker.errors import SetupError
+from cdc_masker.kafka.wire import Committed
+
+__all__ = ["Checkpoint", "PartitionHalted", "Resumption", "halted_by_incarnation", "resume"]
+
+
+class PartitionHalted(SetupError):
+    """This partition can't be masked until somebody acts; the others go on. `code` is for metrics."""
+
+    def __init__(self, topic: str, partition: int, code: str, problem: str) -> None:
+        super().__init__(f"{topic}[{partition}] is halted: {problem}")
+        self.code = code
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is committed with an offset, in the same transaction.
+
+    `policy` is the version that masked the last record, `incarnation` the id of the source topic, `head` the head of the
+    audit chain (none yet).
+    """
+
+    v: int = 1
+    head: str | None = None
+    policy: int
+    incarnation: str
+
+    def encode(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def decode(cls, metadata: str) -> Checkpoint | None:
+        """The checkpoint in an offset's metadata, None when something else is there."""
+        try:
+            return msgspec.json.decode(metadata, type=cls)
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """The next offset to mask, and the policy version that must be loaded at least."""
+
+    offset: int
+    policy: int
+
+
+def resume(
+    topic: str,
+    partition: int,
+    *,
+    incarnation: str,
+    committed: Committed | None,
+    audited: int | None,
+    masked_before: bool,
+    earliest: int,
+    end: int,
+) -> Resumption:
+    """Decides where to go on in the log that holds the offsets from `earliest` to before `end`.
+
+    `audited` is the last offset that the audit covers in this incarnation, and `masked_before` tells whether the output
+    partition holds records; both count only without a committed offset, which Kafka forgets when a group was idle for long
+    or the topic was deleted. Raises `PartitionHalted`.
+    """
+    if committed is not None:
+        checkpoint = Checkpoint.decode(committed.metadata)
+        if checkpoint is None:
+            raise PartitionHalted(
+                topic,
+                partition,
+                "foreign_offset",
+                f"its committed offset {committed.offset} was not written by cdc-masker; delete the offset, so that "
+                "masking goes on after the last audited record",
+            )
+        if checkpoint.incarnation != incarnation:
+            raise halted_by_incarnation(topic, partition)
+        resumption = Resumption(committed.offset, checkpoint.policy)
+    elif audited is not None:
+        resumption = Resumption(audited + 1, 0)
+    elif masked_before:
+        # Neither the group nor the audit of this incarnation knows it, and yet somebody masked into this copy.
+        raise halted_by_incarnation(topic, partition)
+    else:
+        resumption = Resumption(earliest, 0)
+    if not earliest <= resumption.offset <= end:
+        raise PartitionHalted(
+            topic,
+            partition,
+            "out_of_range",
+            f"masking got to offset {resumption.offset}, but the log now holds {earliest} to {end}; records between were "
+            "lost before they were masked: restore the topic, or make a new copy under another CDC_MASKER_APP_ID and "
+            "CDC_MASKER_OUTPUT_PREFIX",
+        )
+    return resumption
+
+
+def halted_by_incarnation(topic: str, partition: int) -> PartitionHalted:
+    """The topic was deleted and made anew, so its offsets mean other records than those that were masked."""
+    return PartitionHalted(
+        topic,
+        partition,
+        "other_incarnation",
+        "the topic was deleted and made again since it was last masked; make a new copy of it under another "
+        "CDC_MASKER_APP_ID and CDC_MASKER_OUTPUT_PREFIX",
+    )

@@ -1,0 +1,117 @@
+"""The Kafka cluster as an administrator sees it: topics, their settings, committed offsets, the ends of logs.
+
+One connection for all questions that are asked now and then. Every method raises `KafkaError`, or `TransientError` when the
+cluster takes too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from cdc_masker.errors import TransientError
+from cdc_masker.kafka import wire
+from cdc_masker.settings import Settings
+
+__all__ = ["Cluster"]
+
+T = TypeVar("T")
+
+_REQUEST_SECONDS = 10.0
+
+
+class Cluster:
+    """Start it before use, close it after."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: Any = None
+        self._reader: Any = None
+
+    async def start(self) -> None:
+        """Connects. Raises `TransientError` when no broker answers."""
+        admin = AIOKafkaAdminClient(
+            **self._settings.kafka_client(),
+            client_id=f"{self._settings.app_id}-admin",
+            request_timeout_ms=int(_REQUEST_SECONDS * 1000),
+        )
+        reader = AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_committed")
+        try:
+            await asyncio.wait_for(admin.start(), _REQUEST_SECONDS)
+            await asyncio.wait_for(reader.start(), _REQUEST_SECONDS)
+        except (KafkaError, TimeoutError):
+            await admin.close()
+            await reader.stop()
+            raise TransientError(
+                f"no Kafka broker answers at {self._settings.kafka_brokers}; check CDC_MASKER_KAFKA_BROKERS and its security"
+            ) from None
+        self._admin, self._reader = admin, reader
+
+    async def close(self) -> None:
+        admin, reader, self._admin, self._reader = self._admin, self._reader, None, None
+        if admin is not None:
+            await admin.close()
+            await reader.stop()
+
+    async def topics(self) -> dict[str, wire.Topic]:
+        """Every topic, by name."""
+        return await _bounded(wire.topics(self._admin._client))  # aiokafka's admin shares its client in no public way
+
+    async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, wire.Committed]:
+        """Committed offsets with their metadata; partitions without one are left out."""
+        return await _bounded(wire.committed(self._admin._client, group, partitions))
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """The first offset that the log still has, and the one after the last that a `read_committed` reader may see."""
+        first = await _bounded(self._reader.beginning_offsets([partition]))
+        end = await _bounded(self._reader.end_offsets([partition]))
+        return first[partition], end[partition]
+
+    async def has_records(self, partition: TopicPartition) -> bool:
+        """Whether a `read_committed` reader finds any record there: aborted ones don't count."""
+        first, end = await self.bounds(partition)
+        reader = AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_committed")
+        await _bounded(reader.start())
+        try:
+            reader.assign([partition])
+            reader.seek(partition, first)
+            while await reader.position(partition) < end:
+                if await _bounded(reader.getmany(partition, timeout_ms=500, max_records=1)):
+                    return True
+            return False
+        finally:
+            await reader.stop()
+
+    async def settings_of(self, topic: str) -> dict[str, str]:
+        """The settings in force for a topic."""
+        (answer,) = await _bounded(self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)]))
+        ((error_code, _message, _type, _name, entries),) = answer.resources
+        if error_code:
+            raise for_code(error_code)
+        return {entry[0]: entry[1] for entry in entries}
+
+    async def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
+        """Makes a topic; one that is there already stays as it is."""
+        new = NewTopic(topic, partitions, replication_factor=1, topic_configs=dict(settings))
+        new.replication_factor = self._settings.kafka_replication_factor  # the constructor refuses -1, brokers don't
+        answer = await _bounded(self._admin.create_topics([new]))
+        for _topic, error_code, *_ in answer.topic_errors:
+            if error_code not in (0, TopicAlreadyExistsError.errno):
+                raise for_code(error_code)
+
+    async def grow(self, topic: str, partitions: int) -> None:
+        """Raises the number of a topic's partitions to `partitions`."""
+        await _bounded(self._admin.create_partitions({topic: NewPartitions(partitions)}))
+
+
+async def _bounded(answer: Awaitable[T]) -> T:
+    try:
+        return await asyncio.wait_for(answer, _REQUEST_SECONDS)
+    except TimeoutError:
+        raise TransientError("Kafka did not answer in time; it is asked again") from None

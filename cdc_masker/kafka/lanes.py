@@ -1,0 +1,348 @@
+"""The source partitions that this worker has now, each as a lane: what is open for it and how far it has come.
+
+A lane lives from one assignment to the next revocation. It opens in this order, which is what makes it exactly once:
+
+1. make sure that the output has the partition;
+2. start the publisher: that ends the work of every earlier one and settles its open transaction;
+3. only then read the committed offset, decide where to go on, and wait for a policy at least as new;
+4. seek there. From now on batches come in.
+
+What always holds: a batch is published only when it starts exactly at the offset that the lane expects and comes from the
+seek of this very assignment; any other is dropped unpublished (a late one) or ends the process (a gap: a bug). A lane that
+can't go on is halted by itself, with the reason in the log and in the metrics, and the others go on. A transaction is never
+cut by a revocation as long as the brokers answer within `_GRACE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from cdc_masker import evidence, metrics
+from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.events import AuditEntry, Outcome, Record
+from cdc_masker.kafka.auditing import AuditLag
+from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, Resumption, halted_by_incarnation, resume
+from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.failing import fail_stop
+from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.publisher import Fenced, Publication, Publisher
+from cdc_masker.kafka.topics import Topics
+from cdc_masker.ports import AuditStore, GenerationStore
+from cdc_masker.settings import Settings
+
+__all__ = ["Batch", "Lane", "Lanes", "Parts", "State"]
+
+logger = logging.getLogger(__name__)
+
+_DEPTH = 2  # batches of a lane in this process: one that is being masked or published, one that waits
+_GRACE_SECONDS = 5.0
+_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive records of one partition: all that a `read_committed` reader sees from `start` to before `end`.
+
+    `epoch` is the number of the assignment whose seek they come from.
+    """
+
+    partition: TopicPartition
+    epoch: int
+    start: int
+    end: int
+    highwater: int
+    records: tuple[Record, ...] = field(repr=False)
+
+
+class State(Enum):
+    OPENING = auto()
+    RUNNING = auto()
+    HALTED = auto()
+    CLOSED = auto()
+
+
+Seek = Callable[[TopicPartition, int, int], None]
+"""Makes the consumer go on at (partition, offset) under the number of an epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all lanes share."""
+
+    settings: Settings
+    worker: str
+    cluster: Cluster
+    topics: Topics
+    generations: GenerationStore
+    audit: AuditStore
+    lag: AuditLag
+    maskers: Maskers
+
+
+class Lane:
+    """One source partition during one assignment."""
+
+    def __init__(self, parts: Parts, partition: TopicPartition, epoch: int, seek: Seek) -> None:
+        self._parts = parts
+        self._seek = seek
+        self._publisher: Publisher | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._generation = 0
+        self._largest = 0
+        self._halted: str | None = None
+        self.partition = partition
+        self.epoch = epoch
+        self.state = State.OPENING
+        self.incarnation = ""
+        self.next = 0
+        self.pending = 0
+        self.highwater = 0
+        self._opening = asyncio.create_task(self._open())
+
+    def __str__(self) -> str:
+        return f"{self.partition.topic}[{self.partition.partition}]"
+
+    @property
+    def hungry(self) -> bool:
+        return self.state is State.RUNNING and self.pending < _DEPTH
+
+    def progress(self) -> metrics.Progress:
+        lag = max(self.highwater - self.next, 0)
+        return metrics.Progress(self.partition.topic, self.partition.partition, lag, self._halted)
+
+    async def take(self, batch: Batch) -> None:
+        """Masks and publishes a batch. It is finished even if the caller is cancelled, unless the lane is closed."""
+        try:
+            await self._parts.lag.bearable.wait()
+            if self.state is not State.RUNNING:
+                return
+            if batch.start != self.next:
+                raise RuntimeError("a batch was lost on its way to the agent")
+            self._work = asyncio.create_task(self._mask_and_publish(batch))
+            await asyncio.shield(self._work)
+        finally:
+            self.pending -= 1
+
+    def halt(self, reason: PartitionHalted) -> None:
+        """Stops this partition until somebody acts; the others go on."""
+        if self.state in (State.OPENING, State.RUNNING):
+            self.state, self._halted = State.HALTED, reason.code
+            logger.error("%s", reason)
+
+    async def close(self) -> None:
+        """Finishes the batch that is being published, within a bound, and lets the partition go."""
+        self.state = State.CLOSED
+        self._opening.cancel()
+        work = self._work
+        if work is not None and not work.done():
+            await asyncio.wait([work], timeout=_GRACE_SECONDS)
+            if not work.done():
+                logger.warning("%s: the brokers don't answer; its transaction is left to the next worker", self)
+                work.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._opening
+        if self._publisher is not None:
+            await self._publisher.stop()
+
+    # Opening
+
+    async def _open(self) -> None:
+        try:
+            resumption = await self._resume()
+            while self._parts.maskers.version < resumption.policy:
+                logger.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
+                await self._parts.maskers.changed()
+            self.next = resumption.offset
+            self._seek(self.partition, self.next, self.epoch)
+            self.state = State.RUNNING
+            logger.info("%s: masking from offset %d", self, self.next)
+        except asyncio.CancelledError:
+            raise
+        except PartitionHalted as reason:
+            self.halt(reason)
+        except SetupError as error:
+            self.halt(PartitionHalted(self.partition.topic, self.partition.partition, "setup", str(error)))
+        except Exception as error:  # noqa: BLE001  # fail-stop
+            fail_stop(f"opening {self}", error)
+
+    async def _resume(self) -> Resumption:
+        """Steps 1 to 3, again and again while a server is away."""
+        for seconds in _backoff():
+            try:
+                return await self._fence_and_find()
+            except (KafkaError, TransientError, TimeoutError) as error:
+                logger.warning("%s can't be opened yet (%s); trying again", self, type(error).__name__)
+                await asyncio.sleep(seconds)
+        raise AssertionError("the back-off has no end")
+
+    async def _fence_and_find(self) -> Resumption:
+        parts, topic = self._parts, self.partition.topic
+        output = await parts.topics.ensure_output(topic)
+        self._largest = output.largest
+        self._generation = (await parts.generations.live([topic]))[topic]
+        if self._publisher is not None:
+            await self._publisher.stop()
+        self._publisher = Publisher(parts.settings, self.partition, output, self._generation)
+        await asyncio.wait_for(self._publisher.start(), parts.settings.transaction_timeout)
+
+        committed = (await parts.cluster.committed(parts.settings.app_id, [self.partition])).get(self.partition)
+        self.incarnation = (await parts.topics.sources())[topic].incarnation
+        audited, masked_before = None, False
+        if committed is None:
+            await parts.lag.settle()  # what was published before the fence is in PostgreSQL after this
+            audited = await parts.audit.last_offset(self._generation, self.incarnation, *self.partition)
+            if audited is None:
+                target = TopicPartition(output.topic, self.partition.partition)
+                masked_before = await parts.cluster.has_records(target)
+        earliest, end = await parts.cluster.bounds(self.partition)
+        return resume(
+            *self.partition,
+            incarnation=self.incarnation,
+            committed=committed,
+            audited=audited,
+            masked_before=masked_before,
+            earliest=earliest,
+            end=end,
+        )
+
+    # Masking
+
+    async def _mask_and_publish(self, batch: Batch) -> None:
+        assert self._publisher is not None  # the lane runs
+        started = time.perf_counter()
+        masker = self._parts.maskers.get(self._generation, self._largest)  # pinned for the whole batch
+        policy = masker.policy
+        try:
+            outcomes = masker.mask_batch(batch.records)
+            entry = evidence.audit_entry(
+                outcomes,
+                policy=policy,
+                generation=self._generation,
+                incarnation=self.incarnation,
+                masked_at=time.time_ns() // 1_000_000,
+                worker=self._parts.worker,
+            )
+            await self._publisher.publish(self._publication(outcomes, entry, batch.end))
+        except Fenced:
+            self._fenced()
+            return
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  # fail-stop
+            fail_stop(f"masking {self} from offset {batch.start}", error)
+        self.next = batch.end
+        metrics.count(entry, seconds=time.perf_counter() - started)
+
+    def _publication(self, outcomes: list[Outcome], entry: AuditEntry, offset: int) -> Publication:
+        checkpoint = Checkpoint(policy=entry.policy_version, incarnation=entry.incarnation)
+        return Publication(
+            outcomes=outcomes,
+            notes=[evidence.encode_note(note) for note in entry.quarantined],
+            entry=evidence.encode_entry(entry),
+            offset=offset,
+            metadata=checkpoint.encode(),
+        )
+
+    def _fenced(self) -> None:
+        """Another worker has this partition, so Kafka is about to revoke it here; if it does not, start anew."""
+        if self.state is not State.RUNNING:
+            return
+        self.state, self._halted = State.HALTED, "fenced"
+        logger.warning("%s was taken over by another worker; this batch is left to it", self)
+        asyncio.get_running_loop().call_later(2 * self._parts.settings.session_timeout, self._still_ours)
+
+    def _still_ours(self) -> None:
+        if self.state is State.HALTED:
+            fail_stop(str(self), TransientError("it was fenced, and is still assigned to this worker"))
+
+
+class Lanes:
+    """All lanes of this worker. `open` and `close` follow assignment and revocation."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lanes: dict[TopicPartition, Lane] = {}
+        self._epoch = 0
+        self.assigned = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no lane is busy or about to begin, so that waiting for data of the hungry ones keeps nobody waiting."""
+        return all(lane.hungry or lane.state is State.HALTED for lane in self._lanes.values())
+
+    def progress(self) -> list[metrics.Progress]:
+        """How far each of them has come."""
+        return [lane.progress() for lane in self._lanes.values()]
+
+    @property
+    def settled(self) -> bool:
+        """Whether there was an assignment and each of its lanes runs or is halted."""
+        return self.assigned and all(lane.state is not State.OPENING for lane in self._lanes.values())
+
+    def open(self, partitions: Iterable[TopicPartition], seek: Seek) -> None:
+        """Begins to open lanes for a new assignment; each runs as soon as it can."""
+        self._epoch += 1
+        for partition in partitions:
+            self._lanes[partition] = Lane(self._parts, partition, self._epoch, seek)
+        self.assigned = True
+
+    def seal(self) -> list[Lane]:
+        """Takes all lanes out at once, so that nothing new is taken; they still have to be closed."""
+        lanes, self._lanes = list(self._lanes.values()), {}
+        self.assigned = False
+        return lanes
+
+    async def close(self) -> None:
+        """Ends all lanes: each finishes what it publishes."""
+        await asyncio.gather(*(lane.close() for lane in self.seal()))
+
+    def hungry(self) -> list[TopicPartition]:
+        """The partitions whose next batch should be fetched."""
+        if not self._parts.lag.bearable.is_set():
+            return []
+        return [partition for partition, lane in self._lanes.items() if lane.hungry]
+
+    def fetched(self, batch: Batch) -> None:
+        """Counts a batch as on its way to its lane."""
+        lane = self._current(batch)
+        if lane is not None:
+            lane.pending += 1
+            lane.highwater = batch.highwater
+
+    async def take(self, batch: Batch) -> None:
+        """Masks and publishes a batch if it is of the present assignment, else drops it: it will come again."""
+        lane = self._current(batch)
+        if lane is None:
+            metrics.STALE_BATCHES.inc()
+            return
+        await lane.take(batch)
+
+    def halt(self, partition: TopicPartition, code: str, problem: str) -> None:
+        lane = self._lanes.get(partition)
+        if lane is not None:
+            lane.halt(PartitionHalted(partition.topic, partition.partition, code, problem))
+
+    def check_incarnations(self, incarnations: dict[str, str]) -> None:
+        """Halts the lanes of topics that are not what they were when the lane opened."""
+        for lane in self._lanes.values():
+            if lane.state is State.RUNNING and incarnations.get(lane.partition.topic) != lane.incarnation:
+                lane.halt(halted_by_incarnation(*lane.partition))
+
+    def _current(self, batch: Batch) -> Lane | None:
+        lane = self._lanes.get(batch.partition)
+        return lane if lane is not None and lane.epoch == batch.epoch else None
+
+
+def _backoff() -> Iterable[float]:
+    yield from _BACKOFF_SECONDS
+    while True:
+        yield _BACKOFF_SECONDS[-1]

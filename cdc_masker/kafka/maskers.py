@@ -1,0 +1,88 @@
+"""Which policy masks now, and the maskers made of it.
+
+What always holds: a version is used only when its digest was verified (the source does that) and it compiles; the version in
+use is never replaced by an older one or by other content under the same number. A version that is refused leaves the one
+before in use. Who masks a batch asks once for its masker and keeps it for the batch: versions change between batches only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from cdc_masker import metrics
+from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError, TransientError
+from cdc_masker.methods import Keys
+from cdc_masker.pipeline import Masker
+from cdc_masker.policies import Policy
+from cdc_masker.ports import PolicySource
+from cdc_masker.settings import Settings
+
+__all__ = ["Maskers"]
+
+logger = logging.getLogger(__name__)
+
+
+class Maskers:
+    """Maskers under the policy in force, by generation and by the largest batch that their output takes."""
+
+    def __init__(self, settings: Settings, source: PolicySource, keys: Keys, policy: Policy) -> None:
+        self._settings = settings
+        self._source = source
+        self._keys = keys
+        self._policy = policy
+        self._maskers: dict[tuple[int, int], Masker] = {}
+        self._news = asyncio.Event()
+        self.get(1, 1 << 20)  # so that a policy that does not compile is refused here
+        metrics.POLICY_VERSION.set(policy.version)
+
+    @property
+    def version(self) -> int:
+        return self._policy.version
+
+    def get(self, generation: int, largest: int) -> Masker:
+        """The masker for one generation of topics whose record batches may have `largest` bytes."""
+        masker = self._maskers.get((generation, largest))
+        if masker is None:
+            masker = self._masker(self._policy, generation, largest)
+            self._maskers[generation, largest] = masker
+        return masker
+
+    async def changed(self) -> None:
+        """Returns when another version is in use."""
+        await self._news.wait()
+
+    async def refresh(self) -> None:
+        """Looks for a new version and uses it from the next batch on. Never raises for a version that is not fit."""
+        try:
+            policy = await self._source.current()
+            if (policy.version, policy.digest) == (self._policy.version, self._policy.digest):
+                return
+            self._replace(policy)
+        except TransientError:
+            logger.warning("the catalog can't be reached; masking goes on under policy version %d", self.version)
+        except (PolicyError, SetupError) as error:
+            self._refuse(error)
+
+    def _replace(self, policy: Policy) -> None:
+        if policy.version <= self._policy.version:
+            raise PolicyError("version", f"{policy.version} is not newer than {self.version}, which is in use")
+        maskers = {slot: self._masker(policy, *slot) for slot in self._maskers}
+        self._policy, self._maskers = policy, maskers
+        self._news.set()
+        self._news = asyncio.Event()
+        metrics.POLICY_VERSION.set(policy.version)
+        logger.info("policy version %d is in use", policy.version)
+
+    def _refuse(self, error: CdcMaskerError) -> None:
+        metrics.POLICIES_REFUSED.inc()
+        logger.error("%s; masking goes on under policy version %d", error, self.version)
+
+    def _masker(self, policy: Policy, generation: int, largest: int) -> Masker:
+        return Masker(
+            policy,
+            self._keys,
+            generation=generation,
+            output_prefix=self._settings.output_prefix,
+            max_record_bytes=largest,
+        )

@@ -1,0 +1,145 @@
+"""Publishes what became of one batch, whole or not at all, in one Kafka transaction.
+
+Each source partition has a publisher of its own, because Kafka fences by transactional id: whoever starts a publisher for a
+partition ends the work of every earlier one for it. The steps of `Publisher.publish`:
+
+1. begin the transaction;
+2. hand over the masked records, to the partition with the source's number, in the source's order, with its timestamps;
+3. hand over the quarantine notes and the audit entry;
+4. store the next source offset with its checkpoint;
+5. wait until the brokers have all of it: a delivery that failed must not be committed over;
+6. commit.
+
+What always holds: when anything before 6 fails, the transaction is aborted; when 6 does not end in time, nobody knows its
+outcome, so the caller must end the process and let the next one read the committed offset. Records go out as whole batches
+(`create_batch`, `send_batch`), which costs a fraction of sending one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from cdc_masker.events import Outcome
+from cdc_masker.kafka.topics import LARGEST_ENTRY, Output
+from cdc_masker.settings import Settings
+
+__all__ = ["Fenced", "Publication", "Publisher"]
+
+_Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]  # timestamp, key, value, headers
+
+_BATCH_BYTES = 1 << 20
+_CLEAN_UP_SECONDS = 2.0
+
+
+class Fenced(Exception):
+    """Another worker took this partition over, or the broker gave this one up. Nothing of the batch was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """All that one transaction holds. `offset` is the next source offset, `metadata` its encoded checkpoint."""
+
+    outcomes: Sequence[Outcome]
+    notes: Sequence[bytes]
+    entry: bytes
+    offset: int
+    metadata: str
+
+
+class Publisher:
+    """The only one that may publish for `source` in this generation, from its start until another one starts."""
+
+    def __init__(self, settings: Settings, source: TopicPartition, output: Output, generation: int) -> None:
+        self._settings = settings
+        self._source = source
+        self._output = output
+        self._key = f"{source.topic}-{source.partition}".encode()
+        self._transactional_id = f"{settings.app_id}-{generation}-{source.topic}-{source.partition}"
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Fences every earlier publisher of this partition and settles what it left open. Raises `KafkaError`."""
+        self._producer = AIOKafkaProducer(
+            **self._settings.kafka_client(),
+            client_id=self._transactional_id,
+            transactional_id=self._transactional_id,
+            # A little longer than we wait ourselves: else the broker might abort what is about to be committed.
+            transaction_timeout_ms=int(self._settings.transaction_timeout * 1000) + 5000,
+            max_batch_size=min(_BATCH_BYTES, self._output.largest),
+            max_request_size=LARGEST_ENTRY,
+        )
+        await self._producer.start()
+
+    async def publish(self, publication: Publication) -> None:
+        """Publishes a batch exactly once.
+
+        Raises `Fenced`, `TimeoutError` when the outcome is unknown or the brokers don't answer within
+        `transaction_timeout`, and `KafkaError` after the transaction was aborted.
+        """
+        async with asyncio.timeout(self._settings.transaction_timeout):
+            try:
+                await self._producer.begin_transaction()
+                await self._fill(publication)
+            except ProducerFenced:
+                raise Fenced from None
+            except BaseException:
+                await self._abort()
+                raise
+            try:
+                await self._producer.commit_transaction()
+            except ProducerFenced:
+                raise Fenced from None
+
+    async def stop(self) -> None:
+        """Closes the connections; what is still open is aborted by the next publisher of this partition."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(producer.stop(), _CLEAN_UP_SECONDS)
+
+    async def _fill(self, publication: Publication) -> None:
+        settings, partition = self._settings, self._source.partition
+        masked = (
+            (outcome.timestamp, outcome.key, outcome.value, list(outcome.headers))
+            for outcome in publication.outcomes
+            if outcome.target is not None
+        )
+        deliveries = await self._send(self._output.topic, partition, masked)
+        timestamp = publication.outcomes[-1].timestamp
+        if publication.notes:
+            notes = ((timestamp, self._key, note, []) for note in publication.notes)
+            deliveries += await self._send(settings.quarantine_topic, 0, notes)
+        deliveries += await self._send(settings.audit_topic, 0, [(timestamp, self._key, publication.entry, [])])
+        position = OffsetAndMetadata(publication.offset, publication.metadata)
+        await self._producer.send_offsets_to_transaction({self._source: position}, settings.app_id)
+        await asyncio.gather(*deliveries)
+
+    async def _send(self, topic: str, partition: int, rows: Iterable[_Row]) -> list[asyncio.Future[Any]]:
+        """Hands rows to the producer in as few batches as they fit in. A row that is too large for one gets its own."""
+        producer, deliveries = self._producer, []
+        batch = producer.create_batch()
+        append = batch.append
+        for timestamp, key, value, headers in rows:
+            if append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+                deliveries.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                append = batch.append
+                append(timestamp=timestamp, key=key, value=value, headers=headers)
+        if batch.record_count():
+            deliveries.append(await producer.send_batch(batch, topic, partition=partition))
+        return deliveries
+
+    async def _abort(self) -> None:
+        # The transaction's own exit aborts, unless the producer is beyond that; a broker that does not answer aborts by
+        # itself after the transaction's time-out, and the next publisher of this partition before.
+        with suppress(KafkaError, TimeoutError):
+            exit_ = self._producer.transaction().__aexit__(Exception, None, None)
+            await asyncio.wait_for(exit_, _CLEAN_UP_SECONDS)

@@ -1,0 +1,110 @@
+"""What a worker needs before it may join its group, checked in the order in which people set it up.
+
+What always holds: what is wrong by itself (a setting, a key, a policy, a topic's configuration) refuses at once; a server or
+topic that is not there yet is waited for a while, because whole stacks start together, and then refuses, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+
+from cdc_masker.catalog import Catalog, open_catalog
+from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.kafka.auditing import AuditLag
+from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.lanes import Parts
+from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.topics import Topics
+from cdc_masker.keys.keyring import FileKeys
+from cdc_masker.settings import PREFIX, Settings
+
+__all__ = ["check", "start"]
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 0.5
+_WAITING_SHARE = 0.7  # of startup_timeout is spent waiting; the rest is for the process to start and to say why not
+
+
+class _NotYet(SetupError):
+    """Something that another program may be about to make."""
+
+
+def check(settings: Settings) -> None:
+    """Raises `SetupError` when a setting that only the worker needs is missing."""
+    for name, why in (
+        ("source_topics", "a regular expression for the topics to mask"),
+        ("keys_file", "the key file that `cdc-masker keys new` wrote"),
+        ("database_url", "the address of the catalog"),
+    ):
+        if not getattr(settings, name):
+            raise SetupError(f"{PREFIX}{name.upper()} is not set; set it to {why}")
+
+
+async def start(settings: Settings, resources: AsyncExitStack) -> tuple[Parts, frozenset[str]]:
+    """Everything the lanes work with, and the topics to begin with; `resources` closes it.
+
+    Raises `SetupError`, `PolicyError` or `KeyringError`, each with the remedy.
+    """
+    check(settings)
+    assert settings.keys_file is not None  # checked
+    keys = FileKeys(settings.keys_file).load()
+    deadline = time.monotonic() + settings.startup_timeout * _WAITING_SHARE
+
+    catalog: Catalog = await resources.enter_async_context(open_catalog(settings))
+    policy = await _patiently(catalog.policies.current, deadline)
+    maskers = Maskers(settings, catalog.policies, keys, policy)
+
+    cluster = Cluster(settings)
+    resources.push_async_callback(cluster.close)
+    await _patiently(cluster.start, deadline)
+    topics = Topics(cluster, settings)
+    sources = await _patiently(lambda: _prepare(settings, topics), deadline)
+    await _patiently(lambda: catalog.generations.live(sorted(sources)), deadline)
+    return Parts(
+        settings=settings,
+        worker=settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
+        cluster=cluster,
+        topics=topics,
+        generations=catalog.generations,
+        audit=catalog.audit,
+        lag=AuditLag(settings, cluster),
+        maskers=maskers,
+    ), sources
+
+
+async def _prepare(settings: Settings, topics: Topics) -> frozenset[str]:
+    """Finds the sources and makes or checks every topic that is written."""
+    sources = await topics.sources()
+    if not sources:
+        raise _NotYet(
+            f"no topic matches {PREFIX}SOURCE_TOPICS={settings.source_topics!r}; start the connector, or correct the pattern"
+        )
+    await topics.ensure_own()
+    for source in sources:
+        await topics.ensure_output(source)
+    return frozenset(sources)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]], deadline: float) -> T:
+    """Tries until it works or the deadline is past; then the last reason is raised."""
+    while True:
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(deadline - time.monotonic(), 1.0)):
+                return await attempt()
+        except (_NotYet, TransientError) as error:
+            reason = SetupError(str(error))
+        except (KafkaError, TimeoutError) as error:
+            reason = SetupError(f"Kafka does not do what is needed ({type(error).__name__}); check its log and the rights of "
+                                "the worker's user")  # fmt: skip
+        if time.monotonic() > deadline:
+            raise reason from None
+        await asyncio.sleep(_RETRY_SECONDS)

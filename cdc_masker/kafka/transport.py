@@ -1,0 +1,252 @@
+"""A Faust transport that hands over one batch of one partition per event, and leaves offsets alone.
+
+Faust's aiokafka consumer is kept for what it does well (thread, heartbeats, rebalances, actors per partition) and overruled
+where it would lose or repeat records:
+
+- it reads `read_committed`, and an offset that is missing or out of range never resets by itself;
+- it does not seek to committed offsets: lanes decide where each partition goes on, after fencing;
+- only lanes that want a batch are asked for one, so a slow partition never holds back another and memory is bounded;
+- it subscribes to exactly the topics that the watcher found, whatever Faust's conductor believes.
+
+What always holds: the offsets from one batch's `start` to its `end` are those that follow the batch before, or the seek that
+its epoch began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+)
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from cdc_masker.events import Record
+from cdc_masker.kafka.failing import fail_stop
+from cdc_masker.kafka.lanes import Batch, Lanes
+from cdc_masker.settings import Settings
+
+__all__ = ["BatchConsumer", "BatchTransport"]
+
+logger = logging.getLogger(__name__)
+
+_FETCH_WAIT_MS = 200
+# While some lanes are busy, a fetch for the others must return soon, or a lane that gets free would wait for their data.
+_BUSY_SECONDS = 0.02
+_LONGEST_BATCH_SECONDS = 300
+
+
+@dataclass(slots=True)
+class _Cursor:
+    epoch: int
+    position: int
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped to us
+    """Reads in a thread of its own, so that heartbeats go on while the main thread masks."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._cursors: dict[TopicPartition, _Cursor] = {}
+        self._settings: Settings = self.transport.settings
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:
+        settings = self._settings
+        session = int(settings.session_timeout * 1000)
+        return AIOKafkaConsumer(
+            **settings.kafka_client(),
+            client_id=settings.app_id,
+            group_id=settings.app_id,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            max_poll_records=settings.batch_records,
+            max_partition_fetch_bytes=settings.fetch_bytes,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            session_timeout_ms=session,
+            heartbeat_interval_ms=session // 4,
+            max_poll_interval_ms=_LONGEST_BATCH_SECONDS * 1000,
+            metadata_max_age_ms=int(settings.topic_refresh * 1000),
+        )
+
+    def go_on_at(self, partition: TopicPartition, offset: int, epoch: int) -> None:
+        """Seeks, in the thread; from then on batches of this epoch come."""
+        self._ensure_consumer().seek(partition, offset)
+        self._cursors[partition] = _Cursor(epoch, offset)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self._cursors.clear()  # a rebalance takes all partitions away and gives some back
+        await super().on_partitions_revoked(revoked)
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: Iterable[TopicPartition],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> dict[TopicPartition, Batch]:
+        wanted = {partition for partition in active_partitions if partition in self._cursors}
+        if not self.consumer.flow_active:
+            return {}
+        if not wanted:  # to aiokafka, an empty set means all partitions
+            await asyncio.sleep(_BUSY_SECONDS)
+            return {}
+        try:
+            fetched = await super()._fetch_records(consumer, wanted, timeout, max_records)
+        except OffsetOutOfRangeError as error:
+            self._halt(error.args[0], "out_of_range", "its position is not in the log any more: records expired before "
+                       "they were masked, or the topic was made anew")  # fmt: skip
+            return {}
+        except RecordTooLargeError as error:
+            self._halt(error.args[1:2], "unreadable", "its next record is larger than the broker hands out; raise "
+                       "CDC_MASKER_FETCH_BYTES")  # fmt: skip
+            return {}
+        except TopicAuthorizationFailedError:
+            logger.error("the worker's Kafka user may not read one of the source topics; grant it Read")
+            return {}
+        except NoOffsetForPartitionError:
+            return {}  # aiokafka looked for a committed offset before the lane said where to go on
+        return {tp: self._batch(consumer, tp, records) for tp, records in fetched.items() if tp in self._cursors}
+
+    def _batch(self, consumer: AIOKafkaConsumer, partition: TopicPartition, records: list[Any]) -> Batch:
+        cursor = self._cursors[partition]
+        # The position is past the last record and past the markers and aborted records that follow it.
+        state = consumer._subscription.subscription.assignment.state_value(partition)
+        start, cursor.position = cursor.position, state.position
+        return Batch(
+            partition=partition,
+            epoch=cursor.epoch,
+            start=start,
+            end=cursor.position,
+            highwater=cursor.position if state.lso is None else state.lso,
+            records=tuple(
+                Record(
+                    record.topic,
+                    record.partition,
+                    record.offset,
+                    record.timestamp,
+                    record.key,
+                    record.value,
+                    record.headers,
+                )
+                for record in records
+            ),
+        )
+
+    def _halt(self, partitions: Iterable[TopicPartition], code: str, problem: str) -> None:
+        for partition in partitions:
+            self._cursors.pop(partition, None)
+            self.parent_loop.call_soon_threadsafe(self.transport.lanes.halt, partition, code, problem)
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """The part of the consumer that lives in the main thread."""
+
+    _thread: ConsumerThread
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def _lanes(self) -> Lanes:
+        lanes: Lanes = self.transport.lanes
+        return lanes
+
+    # Assignment
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Faust's conductor asks for the topics of the actors it has now; what is to be read is known better."""
+        await self.follow(self.transport.sources)
+
+    async def follow(self, topics: frozenset[str]) -> None:
+        """Reads these topics from now on."""
+        self.transport.sources = topics
+        if self._thread._consumer is not None and self._thread._consumer.subscription() != topics:
+            await super().subscribe(topics)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        lanes = self._lanes.seal()  # first: nothing new begins while Faust stops its flow
+        await super().on_partitions_revoked(revoked)
+        await asyncio.gather(*(lane.close() for lane in lanes))
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        if self.app.should_stop:
+            return
+        self._lanes.open([TopicPartition(*partition) for partition in assigned], self._go_on_at)
+
+    def _go_on_at(self, partition: TopicPartition, offset: int, epoch: int) -> None:
+        self._thread.thread_loop.call_soon_threadsafe(self._thread.go_on_at, partition, offset, epoch)
+
+    async def perform_seek(self) -> None:
+        """Lanes seek, each when it is ready."""
+
+    async def on_stop(self) -> None:
+        await self._lanes.close()
+        await super().on_stop()
+
+    # Records
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Batch]]:
+        wanted = self._lanes.hungry()
+        if not wanted:
+            await asyncio.sleep(_BUSY_SECONDS)
+            return {}
+        try:
+            patience = timeout if self._lanes.idle else _BUSY_SECONDS
+            fetched: dict[TopicPartition, Batch] = await self._thread.getmany(wanted, patience)
+        except ConsumerStoppedError:
+            raise  # the worker is stopping; Faust knows
+        except Exception as error:  # noqa: BLE001  # fail-stop
+            fail_stop("fetching", error)
+        for batch in fetched.values():
+            self._lanes.fetched(batch)
+        return {TP(*partition): [batch] for partition, batch in fetched.items()}
+
+    def _to_message(self, tp: TP, record: Batch) -> ConsumerMessage:
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            record.end - 1,
+            None,
+            None,
+            None,
+            None,
+            record,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Offsets are committed in the transaction that publishes, never by Faust."""
+        return False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's watch for stuck partitions goes by commits that it never sees here; `consumer_lag` tells."""
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Names the consumer to Faust, and knows what it works with. `lanes` is set before the consumer starts."""
+
+    Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
+    lanes: Lanes
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        super().__init__(app.conf.broker, app)
+        self.settings = settings
+        self.sources: frozenset[str] = frozenset()

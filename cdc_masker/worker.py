@@ -1,0 +1,192 @@
+"""The worker: a Faust app that masks the partitions it is assigned.
+
+`faust -A cdc_masker.worker worker` and `cdc-masker worker` both start `app`, which is built from the settings when it is first
+asked for: importing this module does nothing. Before the worker joins its group, `kafka.starting` checks what it needs, and
+refuses with one sentence and exit code 2. Then Faust runs one actor for each source partition, and beside them run the tasks
+of `MaskerApp._tasks`.
+
+What always holds: Faust commits no offset, produces no record and serves no page; whatever ends one of our tasks by an
+exception ends the process, so Faust never sees one and never goes on behind a batch that was not published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, NoReturn
+
+import faust
+from faust.app.base import BootStrategy
+
+from cdc_masker import metrics
+from cdc_masker.errors import CdcMaskerError
+from cdc_masker.kafka import starting
+from cdc_masker.kafka.auditing import AuditCopier
+from cdc_masker.kafka.failing import fail_stop
+from cdc_masker.kafka.lanes import Lanes
+from cdc_masker.kafka.site import Site
+from cdc_masker.kafka.transport import BatchTransport
+from cdc_masker.kafka.watching import Watcher
+from cdc_masker.settings import Settings, load
+
+__all__ = ["EXIT_REFUSED", "MaskerApp", "run"]
+
+logger = logging.getLogger(__name__)
+
+EXIT_REFUSED = 2
+
+# At DEBUG these print keys and values of records.
+_CLIENT_LOGGERS = ("aiohttp", "aiokafka", "asyncio", "asyncpg", "faust", "kafka", "mode", "sqlalchemy")
+_BUFFERED_BATCHES = 8  # lanes never have more than two on their way, so Faust's own flow control rests
+
+
+class _Boot(BootStrategy):  # type: ignore[misc]  # Faust is untyped to us
+    """The parts of Faust that run: sensors, consumer, agents, conductor, and the service that resumes after a rebalance."""
+
+    enable_web = False
+    enable_kafka_producer = False
+
+    def kafka_consumer(self) -> list[Any]:
+        return [self.app.consumer]
+
+
+class MaskerApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose consumer and offsets are ours."""
+
+    BootStrategy = _Boot
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            settings.app_id,
+            broker=f"kafka://{settings.kafka_brokers.split(',')[0]}",
+            store="memory://",
+            autodiscover=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            stream_buffer_maxsize=_BUFFERED_BATCHES,
+            broker_session_timeout=settings.session_timeout,
+            broker_request_timeout=max(90.0, settings.session_timeout),
+        )
+        self.settings = settings
+        self._resources = AsyncExitStack()
+        self.transport = BatchTransport(self, settings)
+        # A topic needs a name to be made; the real ones are found later.
+        self._sources = self.topic(settings.app_id, key_serializer="raw", value_serializer="raw", acks=False)
+        self.agent(self._sources, name="mask", isolated_partitions=True)(self._mask)
+
+    async def on_first_start(self) -> None:
+        """Checks and opens everything before Faust starts any of its services. Refusing ends the process."""
+        _silence()
+        try:
+            parts, sources = await starting.start(self.settings, self._resources)
+            self._lanes = self.transport.lanes = lanes = Lanes(parts)
+            await self._follow(sources)
+            await self._serve(Site(self.settings, self._unready))
+        except CdcMaskerError as error:
+            _refuse(error)
+        except Exception as error:  # noqa: BLE001  # fail-stop
+            fail_stop("starting", error)
+        metrics.expose(lanes.progress)
+        self._parts = parts
+
+    async def on_started(self) -> None:
+        """Starts what runs beside the agent."""
+        watcher = Watcher(self._parts, self._lanes, self.transport.sources, self._follow)
+        for name, task in (
+            ("watching topics", watcher.run()),
+            ("copying the audit", AuditCopier(self.settings, self._parts.audit).run()),
+            ("measuring the audit lag", self._parts.lag.run()),
+            ("looking for policies", self._refresh()),
+        ):
+            self.add_future(_guarded(name, task))
+        await super().on_started()
+
+    async def on_shutdown(self) -> None:
+        """Closes what `on_first_start` opened, after every service of Faust has ended."""
+        await self._resources.aclose()
+
+    async def _mask(self, stream: Any) -> None:
+        """The Faust agent: one actor for each partition, one event for each batch."""
+        async for event in stream.noack().events():
+            try:
+                await self._lanes.take(event.value)
+            except Exception as error:  # noqa: BLE001  # fail-stop
+                fail_stop("masking", error)
+
+    async def _follow(self, sources: frozenset[str]) -> None:
+        """Reads these topics: tells Faust which topics its agent is for, and the consumer which to subscribe to."""
+        self._sources.topics = tuple(sorted(sources))
+        self.agents.update_topic_index()
+        await self.consumer.follow(sources)
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.policy_refresh)
+            await self._parts.maskers.refresh()
+
+    async def _serve(self, site: Site) -> None:
+        await site.start()
+        self._resources.push_async_callback(site.stop)
+
+    def _unready(self) -> str | None:
+        if not self._lanes.settled:
+            return "partitions are being assigned or opened"
+        if not self._parts.lag.bearable.is_set():
+            return "the audit is too far behind"
+        return None
+
+
+async def _guarded(doing: str, task: Coroutine[Any, Any, None]) -> None:
+    try:
+        await task
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # noqa: BLE001  # fail-stop
+        fail_stop(doing, error)
+
+
+def _silence() -> None:
+    """Keeps raw values out of logs and core dumps, whatever level was asked for."""
+    for name in _CLIENT_LOGGERS:
+        client = logging.getLogger(name)
+        client.setLevel(max(client.getEffectiveLevel(), logging.INFO))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _refuse(error: CdcMaskerError) -> NoReturn:
+    print(f"cdc-masker: {error}", file=sys.__stderr__, flush=True)  # Faust redirects sys.stderr into its log
+    os._exit(EXIT_REFUSED)  # nothing has begun, and Faust would turn an exception into another code and a traceback
+
+
+_app: MaskerApp | None = None
+
+
+def _the_app() -> MaskerApp:
+    """The app of this process, built from the settings."""
+    global _app  # noqa: PLW0603  # Faust finds an app by module and name
+    if _app is None:
+        try:
+            settings = load()
+            starting.check(settings)
+        except CdcMaskerError as error:
+            _refuse(error)
+        _app = MaskerApp(settings)
+    return _app
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return _the_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def run(loglevel: str) -> NoReturn:
+    """Runs a worker until it is told to stop. `loglevel` is a level's name as Faust takes it."""
+    app = _the_app()
+    app.finalize()
+    faust.Worker(app, loglevel=loglevel).execute_from_commandline()
