@@ -35,8 +35,8 @@ def run() -> None:
     if settings is not None:
         _run(settings)
         return
-    if context.config.config_file_name is not None:
-        logging.config.fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    if context.config.file_config.has_section("loggers"):
+        logging.config.fileConfig(context.config.file_config, disable_existing_loggers=False)
     try:
         _run(load())
     except CdcMaskerError as error:

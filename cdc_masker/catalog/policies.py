@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdc_masker.catalog.database import Database
@@ -71,7 +71,7 @@ async def _verified(connection: AsyncConnection, version: Row[Any]) -> Policy:
             "domains": version.domains,
             "envelopes": version.envelopes,
             "headers": version.headers,
-            "rules": [_rule_document(rule) for rule in rules],
+            "rules": [_rule_document(rule) for rule in rules.mappings()],
         }
     )
     if policy.digest != version.digest:
@@ -81,6 +81,6 @@ async def _verified(connection: AsyncConnection, version: Row[Any]) -> Policy:
     return policy
 
 
-def _rule_document(rule: Row[Any]) -> dict[str, Any]:
-    members = {str(name): value for name, value in rule._mapping.items()}
+def _rule_document(rule: RowMapping) -> dict[str, Any]:
+    members = {str(name): value for name, value in rule.items()}
     return {**members, "path": members["path"] or None}

@@ -82,7 +82,7 @@ def _make_tables(schema: str) -> None:
         sa.ForeignKeyConstraint(["parent"], [f"{schema}.policy_version.version"], name="policy_version_parent_fkey"),
         sa.CheckConstraint(
             "version > 0 AND parent IS NOT DISTINCT FROM nullif(version - 1, 0)",
-            name="policy_version_follows_parent_check",
+            name=op.f("policy_version_follows_parent_check"),
         ),
         schema=schema,
     )
@@ -115,7 +115,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("topic", "generation", name="generation_pkey"),
         sa.UniqueConstraint("output_topic", name="generation_output_topic_key"),
-        sa.CheckConstraint("generation > 0", name="generation_counts_from_one_check"),
+        sa.CheckConstraint("generation > 0", name=op.f("generation_counts_from_one_check")),
         schema=schema,
     )
     live = sa.text("state = 'live'")
@@ -140,8 +140,8 @@ def _make_tables(schema: str) -> None:
         sa.Column("program", sa.Text, nullable=False),
         sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("generation", "incarnation", "topic", "partition", "first_offset", name="audit_entry_pkey"),
-        sa.CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name="audit_entry_offsets_check"),
-        sa.CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name="audit_entry_counts_check"),
+        sa.CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name=op.f("audit_entry_offsets_check")),
+        sa.CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name=op.f("audit_entry_counts_check")),
         schema=schema,
     )
     op.create_index("audit_entry_masked_at_idx", "audit_entry", ["masked_at"], schema=schema)

@@ -1,0 +1,252 @@
+"""Policy revisions on a real PostgreSQL: what a version holds, going back, scripts, and everything that is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cdc_masker.catalog import commands, open_catalog
+from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError
+from cdc_masker.policies import Policy, Rule
+from cdc_masker.settings import Settings, load
+from cdc_masker.stack import Database
+from tests.migrations.kit import Revisions, execute, query
+
+pytestmark = pytest.mark.stack
+
+ROOT = Path(__file__).parents[2]
+CATALOG = ROOT / "migrations"
+VERSIONS = "SELECT version, parent, revision, heads, reason FROM cdc_masker.policy_version ORDER BY version"
+
+KEEP = Rule(
+    schema="Crm",
+    table="Type Zoo",
+    column="It's",
+    method="keep",
+    reason="100% harmless: \\ ; \t $$ ünï 💥 :bind %(bind)s",
+)
+
+
+def current(settings: Settings) -> Policy:
+    async def read() -> Policy:
+        async with open_catalog(settings) as catalog:
+            return await catalog.policies.current()
+
+    return asyncio.run(read())
+
+
+def at(settings: Settings, version: int) -> Policy:
+    async def read() -> Policy:
+        async with open_catalog(settings) as catalog:
+            return await catalog.policies.at(version)
+
+    return asyncio.run(read())
+
+
+def test_each_revision_makes_one_version(settings: Settings, database: Database, revisions: Revisions) -> None:
+    commands.upgrade(settings, revisions.directory)
+    assert query(database.dsn, VERSIONS) == [
+        (1, None, "one", '["one"]', "Revision one"),
+        (2, 1, "two", '["two"]', "Revision two"),
+    ]
+    first, second = at(settings, 1), current(settings)
+    assert KEEP in first.rules
+    assert first.headers == ("trace",)
+    assert [rule.column for rule in second.rules] == ["email"]
+    assert second.domains == first.domains
+    assert second.version == 2
+    stored = query(database.dsn, "SELECT digest FROM cdc_masker.policy_version ORDER BY version")
+    assert stored == [(first.digest,), (second.digest,)]
+    assert asyncio.run(commands.position(settings, revisions.directory)).at_head
+
+
+def test_going_back_releases_the_old_content_as_a_new_version(
+    settings: Settings, database: Database, revisions: Revisions
+) -> None:
+    commands.upgrade(settings, revisions.directory)
+    commands.downgrade(settings, "policy@one", revisions.directory)
+    assert current(settings).digest == at(settings, 1).digest
+    commands.downgrade(settings, "policy@base", revisions.directory)
+    assert current(settings).rules == ()
+    commands.upgrade(settings, revisions.directory)
+    assert current(settings).digest == at(settings, 2).digest
+    assert [row[:4] for row in query(database.dsn, VERSIONS)][2:] == [
+        (3, 2, "two", '["one"]'),
+        (4, 3, "one", "[]"),
+        (5, 4, "one", '["one"]'),
+        (6, 5, "two", '["two"]'),
+    ]
+
+
+def test_a_script_releases_the_same_versions(
+    settings: Settings, database: Database, revisions: Revisions, fresh_database: Callable[[str], Database]
+) -> None:
+    commands.upgrade(settings, revisions.directory)
+    script = io.StringIO()
+    commands.write_sql(settings, script, revisions.directory)
+    offline = fresh_database("offline")
+    execute(offline.dsn, script.getvalue())
+    for table, order in (("policy_version", "version"), ("policy_rule", "version, column_name"), ("alembic_version", "1")):
+        content = f"SELECT (to_jsonb(t) - 'created_at')::text FROM cdc_masker.{table} t ORDER BY {order}"
+        assert query(offline.dsn, content) == query(database.dsn, content)
+    assert current(load(database_url=offline.dsn, database_ssl="disable")) == current(settings)
+    with pytest.raises(Exception, match="already exists"):
+        execute(offline.dsn, script.getvalue())
+
+
+def test_numbers_keep_their_value(settings: Settings, revisions: Revisions) -> None:
+    params = {"value": 1e300, "more": [1.5, 10, -0.25, 2**53 - 1]}
+    revisions.write("three", "two", f"op.mask_column('a.b', 'c', method='fixed', type='numeric', params={params!r})")
+    try:
+        commands.upgrade(settings, revisions.directory)
+    except PolicyError:
+        # The method may refuse such parameters; a plain number must pass then.
+        params = {"value": 1e300}
+        revisions.write("three", "two", f"op.mask_column('a.b', 'c', method='fixed', params={params!r})")
+        commands.upgrade(settings, revisions.directory)
+    assert [rule.params for rule in current(settings).rules if rule.schema == "a"] == [params]
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "downgrade", "message"),
+    [
+        ("op.mask_column('a.b', 'c', method='rot13')", "pass", r"rule a\.b\.c: .*rot13"),
+        ("op.mask_column('a.b', 'c', method='truncate', lenght=3)", "pass", r"rule a\.b\.c"),
+        ("op.forget_column('a.b', 'c')", "pass", r"forget_column a\.b\.c"),
+        ("op.forbid_header('nope')", "pass", "forbid_header nope"),
+        ("op.keep_column('a.b', 'c', reason=' ')", "pass", "give a reason"),
+        ("op.mask_column('A.b', 'c', method='null')", "pass", "double quotes"),
+        ("op.mask_column('a.b', 'c', method='fixed', value=1, params={'value': 2})", "pass", "value stands twice"),
+        ("op.execute('SELECT 1')", "pass", "holds other operations"),
+        (
+            "op.mask_column('a.b', 'c', method='null', reason=str(id(op.get_context())))",
+            "pass",
+            r"must say the same each time",
+        ),
+    ],
+)
+def test_a_revision_that_is_wrong_changes_nothing(
+    settings: Settings, database: Database, revisions: Revisions, upgrade: str, downgrade: str, message: str
+) -> None:
+    commands.upgrade(settings, revisions.directory)
+    revisions.write("three", "two", upgrade, downgrade)
+    with pytest.raises(PolicyError, match=message):
+        commands.upgrade(settings, revisions.directory)
+    assert len(query(database.dsn, VERSIONS)) == 2
+    assert query(database.dsn, "TABLE cdc_masker.alembic_version") == [("two",)]
+
+
+def test_a_downgrade_that_says_something_is_refused(settings: Settings, revisions: Revisions) -> None:
+    revisions.write("three", "two", "op.allow_header('x')", downgrade="op.forbid_header('x')")
+    commands.upgrade(settings, revisions.directory)
+    with pytest.raises(PolicyError, match=r"downgrade\(\) nothing"):
+        commands.downgrade(settings, "policy@two", revisions.directory)
+
+
+def test_a_revision_off_the_branch_is_refused(settings: Settings, revisions: Revisions) -> None:
+    commands.upgrade(settings, revisions.directory)
+    revisions.write("other", None, "op.allow_header('x')", label="elsewhere")
+    with pytest.raises(PolicyError, match="is not on branch policy"):
+        commands.upgrade(settings, revisions.directory)
+
+
+def test_an_edited_revision_stops_the_next_release(settings: Settings, database: Database, revisions: Revisions) -> None:
+    commands.upgrade(settings, revisions.directory)
+    revisions.write("one", None, "op.keep_column(('Crm', 'Type Zoo'), \"It's\", reason='quietly')")
+    revisions.write("three", "two", "op.allow_header('x')")
+    with pytest.raises(SetupError, match="change a policy in a new revision only"):
+        commands.upgrade(settings, revisions.directory)
+    assert len(query(database.dsn, VERSIONS)) == 2
+
+
+def test_two_heads_are_refused_until_they_are_merged(settings: Settings, revisions: Revisions) -> None:
+    revisions.write("left", "two", "op.mask_column('a.b', 'c', method='null')")
+    revisions.write("right", "two", "op.mask_column('a.b', 'd', method='null')")
+    commands.upgrade(settings, revisions.directory)
+    with pytest.raises(PolicyError, match="left, right; merge them"):
+        current(settings)
+    revisions.write("both", ("left", "right"), "pass")
+    commands.upgrade(settings, revisions.directory)
+    policy = current(settings)
+    assert policy.version == 5
+    assert [rule.column for rule in policy.rules if rule.schema == "a"] == ["c", "d"]
+
+
+def test_a_directory_that_is_needed_is_asked_for(settings: Settings, revisions: Revisions) -> None:
+    commands.upgrade(settings, revisions.directory)
+    for act in (commands.upgrade, lambda settings: asyncio.run(commands.position(settings))):
+        with pytest.raises(SetupError, match="--policies"):
+            act(settings)
+    with pytest.raises(SetupError, match="is not a directory"):
+        commands.upgrade(settings, revisions.directory / "nowhere")
+
+
+def test_policies_wait_for_the_newest_tables(settings: Settings, revisions: Revisions, tmp_path: Path) -> None:
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    Revisions(newer).write("newer_tables", "catalog_0001", "op.execute('SELECT 1')")
+    alembic = Alembic(settings, tmp_path, revisions.directory, newer)
+    assert "`alembic upgrade catalog@head` first" in alembic("upgrade", "policy@one", fails=True)
+    alembic("upgrade", "catalog@head")
+    alembic("upgrade", "heads")
+    assert current(settings).version == 2
+
+
+def test_a_repository_of_its_own_needs_four_lines(settings: Settings, database: Database, tmp_path: Path) -> None:
+    versions = tmp_path / "versions"
+    versions.mkdir()
+    alembic = Alembic(settings, tmp_path, versions)
+    start = ("--head", "base", "--branch-label", "policy", "--depends-on", "catalog")
+    alembic("revision", "-m", "start", "--rev-id", "start", "--version-path", str(versions), *start)
+    alembic("upgrade", "heads")
+    alembic("revision", "-m", "next", "--rev-id", "next", "--version-path", str(versions), "--head", "policy@head")
+    alembic("upgrade", "heads")
+    assert [row[2] for row in query(database.dsn, VERSIONS)] == ["start", "next"]
+    script = alembic("upgrade", "start:next", "--sql")
+    assert script.count("release_policy(") == 1
+    assert json.dumps("next") in script
+    assert "can't be stamped" in alembic("stamp", "start", fails=True)
+    alembic("downgrade", "policy@-1")
+    assert len(query(database.dsn, VERSIONS)) == 3
+
+
+class Alembic:
+    """Alembic's own command line in a user's repository."""
+
+    def __init__(self, settings: Settings, home: Path, *directories: Path) -> None:
+        assert settings.database_url
+        self._home = home
+        self._environment = {
+            **os.environ,
+            "CDC_MASKER_DATABASE_URL": settings.database_url.get_secret_value(),
+            "CDC_MASKER_DATABASE_SSL": "disable",
+        }
+        locations = "\n  ".join(str(each) for each in (CATALOG / "versions", *directories))
+        (home / "alembic.ini").write_text(
+            f"[alembic]\nscript_location = {CATALOG}\npath_separator = newline\nversion_locations =\n  {locations}\n"
+        )
+
+    def __call__(self, *arguments: str, fails: bool = False) -> str:
+        command = [sys.executable, "-m", "alembic", *arguments]
+        done = subprocess.run(command, cwd=self._home, env=self._environment, check=False, capture_output=True, text=True)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr if fails else done.stdout
+
+
+def test_errors_of_operations_outside_the_environment() -> None:
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
+
+    import cdc_masker.catalog.operations  # noqa: F401 - registers mask_column
+
+    context = MigrationContext.configure(url="postgresql+asyncpg://", opts={"as_sql": True})
+    with pytest.raises(CdcMaskerError, match=r"must call cdc_masker\.catalog\.environment\.run"):
+        Operations(context).mask_column("a.b", "c", method="null")  # type: ignore[attr-defined]
