@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cdc_masker.cli import audit, db, keys, mask, policy, settings, worker
+from cdc_masker.cli import audit, connector, db, keys, mask, policy, settings, stack, worker
 from cdc_masker.errors import CdcMaskerError
 
 __all__ = ["app", "main"]
@@ -28,6 +28,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+app.add_typer(connector.app, name="connector")
+app.add_typer(stack.app, name="stack")
 
 
 def main() -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from cdc_masker.cli.progress import progress
 from cdc_masker.stack import Stack, default_directory, fetch_jars
 
 __all__ = ["app"]
@@ -29,7 +27,7 @@ def up(directory: Directory = None) -> None:
 
     What is printed on standard output is shell code: `eval "$(cdc-masker stack up)"` sets cdc-masker up for this stack.
     """
-    with _progress() as tell:
+    with progress() as tell:
         stack = Stack(directory or default_directory(), tell)
         stack.up()
     print("\n".join(_directions(stack, directory)))
@@ -41,7 +39,7 @@ def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="Delete data, logs and state as well.")] = False,
 ) -> None:
     """Stop every part."""
-    with _progress() as tell:
+    with progress() as tell:
         stack = Stack(directory or default_directory(), tell)
         if wipe:
             stack.wipe()
@@ -52,7 +50,7 @@ def down(
 @app.command()
 def fetch() -> None:
     """Download what the stack runs on a JVM, unless that has been done."""
-    with _progress() as tell:
+    with progress() as tell:
         jars = fetch_jars(tell)
     print(jars.servers.parent)
 
@@ -78,14 +76,3 @@ def _directions(stack: Stack, directory: Path | None) -> Iterator[str]:
     yield f"# stop with      cdc-masker stack down{option}"
     for name, value in stack.environment().items():
         yield f"export {name}={shlex.quote(value)}"
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Tells progress on standard error: in one changing line on a terminal, else line by line."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        yield lambda told: console.print(told, markup=False)
-        return
-    with console.status("") as line:
-        yield lambda told: line.update(Text(told))

@@ -26,9 +26,9 @@ _OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "wal_level": "logical",
-    "max_wal_senders": "16",
-    "max_replication_slots": "16",
-    "max_connections": "100",
+    "max_wal_senders": "40",
+    "max_replication_slots": "40",
+    "max_connections": "200",
     "shared_buffers": "64MB",
     # Data survives the death of any process; that of the machine need not matter here.
     "fsync": "off",
