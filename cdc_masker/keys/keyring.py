@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,6 +34,9 @@ class RootKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return f"RootKey(id={self.id!r}, epoch={self.epoch})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str | int]]:  # msgspec's own one lists every field
+        yield from (("id", self.id), ("epoch", self.epoch))
 
 
 class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+import msgspec
 
 from cdc_masker.errors import PolicyError
 from cdc_masker.methods.base import Column, Constant, Keep, Keys, Method, Transform, redaction
@@ -49,10 +51,10 @@ class Redact(Method, frozen=True):
 
 
 class Fixed(Method, frozen=True):
-    """`value`, a text, number or boolean that fits the column's type."""
+    """`value`, a text, boolean or number (an integer of at most 64 bits) that fits the column's type."""
 
     name: ClassVar[str] = "fixed"
-    value: str | int | float | bool
+    value: str | Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | float | bool
 
     def check(self, place: str, declared: Type | None) -> None:
         if declared is not None and not self.accepts(declared):
