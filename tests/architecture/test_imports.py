@@ -1,0 +1,50 @@
+"""Imports point one way, and the core does nothing but compute."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from importlinter import cli
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "cdc_masker"
+CORE = ["errors", "events", "schemas", "policies", "methods", "codecs", "envelope", "engine", "evidence", "plans", "pipeline"]
+IMPURE = {"logging", "asyncio", "faust", "sqlalchemy", "time", "random", "secrets", "socket", "os", "threading", "subprocess"}
+
+
+def _modules(room: str) -> list[Path]:
+    directory = PACKAGE / room
+    return sorted(directory.rglob("*.py")) if directory.is_dir() else [PACKAGE / f"{room}.py"]
+
+
+def _imported(source: str) -> Iterator[str]:
+    """The top-level packages that a module imports, at its top or inside of a function."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_the_contracts_of_the_rooms_hold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    code = cli.lint_imports(cache_dir=None)
+    assert code == cli.EXIT_STATUS_SUCCESS, capsys.readouterr().out
+
+
+def test_the_contract_of_the_core_names_the_whole_core() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    named = contracts["importlinter:contract:core"]["source_modules"].split()
+    assert sorted(named) == sorted(f"cdc_masker.{room}" for room in CORE)
+
+
+@pytest.mark.parametrize("module", [module for room in CORE for module in _modules(room)], ids=lambda path: path.stem)
+def test_the_core_only_computes(module: Path) -> None:
+    source = module.read_text()
+    assert not IMPURE & set(_imported(source))
+    assert not {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)} & {"open", "print", "input"}
