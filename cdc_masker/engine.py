@@ -186,7 +186,7 @@ def _cell(transform: Transform) -> Cell | None:
                     return text
                 try:
                     return orjson.dumps(function(orjson.loads(text)))
-                except Unmaskable:
+                except (Unmaskable, orjson.JSONDecodeError):  # the text is JSON: a number in it is past a double
                     return redacted
 
             return compute

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,8 +35,8 @@ class RootKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return f"RootKey(id={self.id!r}, epoch={self.epoch})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, str | int]]:  # msgspec's own one lists every field
-        yield from (("id", self.id), ("epoch", self.epoch))
+    def __rich_repr__(self) -> list[tuple[str, str | int]]:  # msgspec's own one lists every field
+        return [("id", self.id), ("epoch", self.epoch)]
 
 
 class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,7 +27,7 @@ def permutation(key: bytes, radix: int, length: int, tweak: bytes = b"") -> Call
     # One block at a time through the same context is the raw AES permutation that the PRF is built on.
     encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305
     left_length = length // 2
-    moduli = (radix**left_length, radix ** (length - left_length))
+    moduli: tuple[int, int] = (radix**left_length, radix ** (length - left_length))
     half_bytes = ((moduli[1] - 1).bit_length() + 7) // 8
     sum_bytes = 4 * ((half_bytes + 3) // 4) + 4
     head = bytes((1, 2, 1)) + radix.to_bytes(3, "big") + bytes((_ROUNDS, left_length % 256))
