@@ -36,18 +36,18 @@ class PostgresGenerations:
             live = select(generation.c.topic, generation.c.generation).where(
                 generation.c.topic.in_(wanted), generation.c.state == LIVE
             )
-            found: dict[str, int] = dict((await connection.execute(live)).tuples().all())
+            found = {row.topic: row.generation for row in await connection.execute(live)}
             if missing := [topic for topic in wanted if topic not in found]:
                 for topic in missing:
                     await connection.execute(self._registration(topic))
-                found = dict((await connection.execute(live)).tuples().all())
+                found = {row.topic: row.generation for row in await connection.execute(live)}
         for topic in wanted:
             if topic not in found:
                 raise SetupError(
                     f"topic {topic} has no live generation in the catalog, or {self._output_prefix}{topic} is the output "
                     "of another topic; look into table generation"
                 )
-        return {topic: found[topic] for topic in topics}
+        return found
 
     def _registration(self, topic: str) -> Insert:
         version = select(func.coalesce(func.max(policy_version.c.version), 0)).scalar_subquery()

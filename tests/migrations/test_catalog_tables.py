@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, make_url
 from sqlalchemy.schema import CreateTable
 
 from cdc_masker.catalog import commands
 from cdc_masker.catalog.database import open_engine
+from cdc_masker.catalog.releases import DIALECT_URL
 from cdc_masker.catalog.tables import APPEND_ONLY, in_schema
 from cdc_masker.errors import SetupError
 from cdc_masker.settings import Settings, load
@@ -73,7 +73,7 @@ def test_the_migrated_schema_is_the_declared_one(
     declared = fresh_database("declared")
     statements = [f"CREATE SCHEMA {settings.database_schema}"]
     statements += [
-        str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        str(CreateTable(table).compile(dialect=make_url(DIALECT_URL).get_dialect()()))
         for table in in_schema(settings.database_schema).sorted_tables
     ]
     execute(declared.dsn, ";".join(statements))

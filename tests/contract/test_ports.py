@@ -1,0 +1,144 @@
+"""The contract of each port, held against its real implementation and the one in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cdc_masker.catalog import commands, open_catalog
+from cdc_masker.errors import KeyringError, Reason
+from cdc_masker.events import AuditEntry, Fate, QuarantineNote
+from cdc_masker.keys import FileKeys, new_keyring, write
+from cdc_masker.policies import EMPTY
+from cdc_masker.ports import AuditStore, GenerationStore, KeySource, PolicySource
+from cdc_masker.settings import Settings, load
+from cdc_masker.stack import Database
+from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryKeys, MemoryPolicies
+
+ENTRY = AuditEntry(
+    generation=1,
+    incarnation="topic-id",
+    topic="shop.crm.customers",
+    partition=3,
+    first_offset=10,
+    last_offset=19,
+    counts={Fate.MASKED: 8, Fate.QUARANTINED: 2},
+    policy_version=1,
+    policy_digest="sha256:00",
+    key_epoch=1,
+    masked_at=1_700_000_000_123,
+    worker="worker-1",
+    program="cdc-masker 0",
+    quarantined=(
+        QuarantineNote("shop.crm.customers", 3, 12, -1, Reason.NOT_JSON),
+        QuarantineNote("shop.crm.customers", 3, 15, 1_700_000_000_000, Reason.TOO_LARGE),
+    ),
+)
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.stack)])
+def catalog(request: pytest.FixtureRequest) -> Settings | None:
+    """A catalog without rows on a real server, or None: in memory."""
+    if request.param == "memory":
+        return None
+    make: Callable[[str], Database] = request.getfixturevalue("fresh_database")
+    settings = load(database_url=make("contract").dsn, database_ssl="disable")
+    commands.upgrade(settings)
+    return settings
+
+
+@pytest.fixture
+async def policies(catalog: Settings | None) -> AsyncIterator[PolicySource]:
+    if catalog is None:
+        yield MemoryPolicies()
+        return
+    async with open_catalog(catalog) as opened:
+        yield opened.policies
+
+
+@pytest.fixture
+async def generations(catalog: Settings | None) -> AsyncIterator[GenerationStore]:
+    if catalog is None:
+        yield MemoryGenerations()
+        return
+    async with open_catalog(catalog) as opened:
+        yield opened.generations
+
+
+@pytest.fixture
+async def audit(catalog: Settings | None) -> AsyncIterator[AuditStore]:
+    if catalog is None:
+        yield MemoryAudit()
+        return
+    async with open_catalog(catalog) as opened:
+        yield opened.audit
+
+
+async def test_policies_before_anybody_decided_redact_everything(policies: PolicySource) -> None:
+    assert await policies.current() == EMPTY
+
+
+async def test_generations_start_at_one_and_stay(generations: GenerationStore) -> None:
+    assert await generations.live([]) == {}
+    assert await generations.live(["b", "a", "b"]) == {"a": 1, "b": 1}
+    assert await generations.live(["b", "c"]) == {"b": 1, "c": 1}
+
+
+async def test_generations_agree_when_asked_at_once(generations: GenerationStore) -> None:
+    topics = [f"topic-{number}" for number in range(20)]
+    answers = await asyncio.gather(*(generations.live(topics[start:]) for start in range(4)))
+    assert all(set(answer.values()) == {1} for answer in answers)
+
+
+async def test_audit_stores_each_entry_once(audit: AuditStore) -> None:
+    second = replace(ENTRY, first_offset=20, last_offset=20, quarantined=())
+    assert await audit.append([]) == 0
+    assert await audit.append([ENTRY]) == 1
+    assert await audit.append([ENTRY, second, second]) == 1
+    assert await audit.append([ENTRY, second]) == 0
+
+
+async def test_audit_leaves_what_is_there(audit: AuditStore) -> None:
+    await audit.append([ENTRY])
+    assert await audit.append([replace(ENTRY, last_offset=99, worker="other")]) == 0
+    assert await audit.last_offset(1, "topic-id", ENTRY.topic, 3) == 19
+
+
+async def test_audit_takes_a_large_batch(audit: AuditStore) -> None:
+    batch = [replace(ENTRY, first_offset=start, last_offset=start, quarantined=()) for start in range(5000)]
+    assert await audit.append(batch) == 5000
+    assert await audit.last_offset(1, "topic-id", ENTRY.topic, 3) == 4999
+
+
+async def test_audit_knows_how_far_each_log_is_covered(audit: AuditStore) -> None:
+    await audit.append([ENTRY, replace(ENTRY, first_offset=5, last_offset=9, quarantined=())])
+    assert await audit.last_offset(1, "topic-id", ENTRY.topic, 3) == 19
+    for other in (
+        (2, "topic-id", ENTRY.topic, 3),
+        (1, "topic-id-2", ENTRY.topic, 3),
+        (1, "topic-id", "other", 3),
+        (1, "topic-id", ENTRY.topic, 4),
+    ):
+        assert await audit.last_offset(*other) is None
+
+
+@pytest.fixture(params=["memory", "file"])
+def keys(request: pytest.FixtureRequest, tmp_path: Path) -> KeySource:
+    ring = new_keyring()
+    if request.param == "memory":
+        return MemoryKeys(ring)
+    write(ring, tmp_path / "keys.json")
+    return FileKeys(tmp_path / "keys.json")
+
+
+def test_keys_derive_the_same_each_time(keys: KeySource) -> None:
+    derived = keys.load().derive("tokenize", "email", 1)
+    assert len(derived) == 32
+    assert keys.load().derive("tokenize", "email", 1) == derived
+    assert keys.load().derive("tokenize", "phone", 1) != derived
+    with pytest.raises(KeyringError):
+        keys.load().derive("tokenize", "email", 2)

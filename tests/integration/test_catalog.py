@@ -1,0 +1,273 @@
+"""The catalog as a worker and a person at the command line meet it, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from cdc_masker.catalog import Catalog, commands, open_catalog
+from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError
+from cdc_masker.events import AuditEntry, Fate, QuarantineNote
+from cdc_masker.policies import Policy
+from cdc_masker.settings import Settings, load
+from cdc_masker.stack import Database
+
+pytestmark = pytest.mark.stack
+
+REVISION = '''"""Mask the customers"""
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "one", None, "policy", "catalog"
+
+
+def upgrade():
+    op.declare_domain("email", type="text")
+    op.mask_column("crm.customers", "email", method="tokenize", type="text", domain="email", reason="joins")
+    op.keep_column("crm.customers", "id", reason="a number we made up")
+
+
+def downgrade():
+    pass
+'''
+
+ENTRY = AuditEntry(
+    generation=1,
+    incarnation="topic-id",
+    topic="shop.crm.customers",
+    partition=0,
+    first_offset=0,
+    last_offset=9,
+    counts={Fate.MASKED: 9, Fate.QUARANTINED: 1},
+    policy_version=1,
+    policy_digest="sha256:00",
+    key_epoch=1,
+    masked_at=1_700_000_000_123,
+    worker="worker-1",
+    program="cdc-masker 0",
+    quarantined=(QuarantineNote("shop.crm.customers", 0, 4, 1_700_000_000_000, Reason.NOT_JSON),),
+)
+
+
+@pytest.fixture
+def database(fresh_database: Callable[[str], Database]) -> Database:
+    return fresh_database("catalog")
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    directory = tmp_path / "policies"
+    directory.mkdir()
+    (directory / "one.py").write_text(REVISION)
+    return directory
+
+
+@pytest.fixture
+def settings(database: Database, policies: Path) -> Settings:
+    """A catalog with one policy version."""
+    settings = load(database_url=database.dsn, database_ssl="disable")
+    commands.upgrade(settings, policies)
+    return settings
+
+
+async def current(settings: Settings) -> Policy:
+    async with open_catalog(settings) as catalog:
+        return await catalog.policies.current()
+
+
+async def execute(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn, ssl=False)
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def test_a_policy_comes_back_as_it_was_released(settings: Settings) -> None:
+    policy = await current(settings)
+    assert [(rule.column, rule.method, rule.params) for rule in policy.rules] == [
+        ("email", "tokenize", {"domain": "email"}),
+        ("id", "keep", {}),
+    ]
+    assert Policy.from_document(policy.export()) == policy
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE cdc_masker.policy_rule SET method = 'keep' WHERE column_name = 'email'",
+        "UPDATE cdc_masker.policy_rule SET column_name = 'phone' WHERE column_name = 'id'",
+        "UPDATE cdc_masker.policy_rule SET params = '{\"domain\": \"other\"}' WHERE column_name = 'email'",
+        "DELETE FROM cdc_masker.policy_rule WHERE column_name = 'email'",
+        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 'crm', 'x', 'y', '', null, 'keep', '{}', null, null)",
+        "UPDATE cdc_masker.policy_version SET headers = '[\"trace\"]'",
+        "UPDATE cdc_masker.policy_version SET domains = '[]'",
+        "UPDATE cdc_masker.policy_version SET default_method = 'keep'",
+        "UPDATE cdc_masker.policy_version SET digest = 'sha256:00'",
+    ],
+)
+async def test_tampered_rows_are_refused(settings: Settings, database: Database, tampering: str) -> None:
+    off = [f"ALTER TABLE cdc_masker.{table} DISABLE TRIGGER append_only" for table in ("policy_rule", "policy_version")]
+    await execute(database.dsn, *off, tampering)
+    with pytest.raises(PolicyError):
+        await current(settings)
+
+
+async def test_a_generation_records_the_policy_it_began_under(settings: Settings, database: Database) -> None:
+    async with open_catalog(settings) as catalog:
+        assert await catalog.generations.live(["shop.crm.customers"]) == {"shop.crm.customers": 1}
+    connection = await asyncpg.connect(database.dsn, ssl=False)
+    row = await connection.fetchrow("SELECT output_topic, state, policy_version FROM cdc_masker.generation")
+    await connection.close()
+    assert tuple(row) == ("masked.shop.crm.customers", "live", 1)
+
+
+async def test_generations_that_contradict_are_refused(settings: Settings, database: Database) -> None:
+    await execute(
+        database.dsn,
+        "INSERT INTO cdc_masker.generation VALUES ('old', 1, 'masked.old', 'retired', 0)",
+        "INSERT INTO cdc_masker.generation VALUES ('other', 1, 'masked.new', 'live', 0)",
+    )
+    async with open_catalog(settings) as catalog:
+        for topic in ("old", "new"):
+            with pytest.raises(SetupError, match=f"topic {topic} has no live generation"):
+                await catalog.generations.live([topic])
+
+
+async def test_audit_entries_come_back_as_they_were(settings: Settings) -> None:
+    later = replace(ENTRY, first_offset=10, last_offset=10, counts={Fate.DROPPED: 1}, quarantined=(), masked_at=2**41)
+    other = replace(ENTRY, topic="other", quarantined=(), counts={})
+    async with open_catalog(settings) as catalog:
+        assert await catalog.audit.append([ENTRY, later, other]) == 3
+        assert await catalog.audit.newest(10, ENTRY.topic) == [later, ENTRY]
+        assert await catalog.audit.newest(1) == [later]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port where somebody listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+ASKS: dict[str, Callable[[Catalog], Awaitable[object]]] = {
+    "policies": lambda catalog: catalog.policies.current(),
+    "generations": lambda catalog: catalog.generations.live(["t"]),
+    "audit": lambda catalog: catalog.audit.append([ENTRY]),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+async def test_a_server_that_is_away_is_told(ask: Callable[[Catalog], Awaitable[object]], closed_port: int) -> None:
+    url = f"postgresql://me:secret@127.0.0.1:{closed_port}/catalog"
+    async with open_catalog(load(database_url=url, database_ssl="disable")) as catalog:
+        with pytest.raises(TransientError, match="does not answer") as caught:
+            await ask(catalog)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_server_that_says_nothing_is_waited_for_with_a_bound(silent_port: int) -> None:
+    began = time.monotonic()
+    with pytest.raises(TransientError, match="does not answer"):
+        await current(load(database_url=f"postgresql://me@127.0.0.1:{silent_port}/catalog", database_ssl="disable"))
+    assert time.monotonic() - began < 15
+
+
+async def test_a_connection_that_is_cut_heals(settings: Settings, database: Database) -> None:
+    async with open_catalog(settings) as catalog:
+        before = await catalog.policies.current()
+        await execute(
+            database.dsn,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        assert await catalog.policies.current() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"database_url": None}, "no catalog is set"),
+        ({"database_url": "mysql://a:secret@b/c"}, "must start with postgresql://"),
+        ({"database_url": "postgresql://a:secret@b/c?sslmode=require"}, "TLS is set by"),
+        ({"database_url": "secret"}, "is not an address"),
+        ({"database_ssl": "verify-full", "database_ca_file": "/nowhere"}, "DATABASE_CA_FILE"),
+        ({"database_ssl": "require"}, "PostgreSQL"),
+        ({"database_schema": "elsewhere"}, "run `cdc-masker db upgrade`"),
+    ],
+)
+async def test_wrong_settings_are_named(database: Database, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CdcMaskerError, match=message) as caught:
+        await current(load(**{"database_url": database.dsn, "database_ssl": "disable", **change}))
+    assert "secret" not in str(caught.value)
+
+
+async def test_wrong_logins_are_named(database: Database, settings: Settings, unique: Callable[[str], str]) -> None:
+    stranger = unique("stranger")
+    await execute(database.dsn, f"CREATE ROLE {stranger} LOGIN PASSWORD 'pw'")
+    for address, message in (
+        (database.dsn_of(stranger, "secret"), "refused the login"),
+        (database.dsn_of("nobody_at_all", "secret"), "refused the login"),
+        (database.dsn_of(stranger, "pw"), "cdc_masker_worker"),
+        (replace(database, name="no_such_database").dsn, "no such database"),
+    ):
+        with pytest.raises(SetupError, match=message) as caught:
+            await current(load(database_url=address, database_ssl="disable"))
+        assert "secret" not in str(caught.value)
+
+
+def test_the_command_line(database: Database, policies: Path) -> None:
+    environment = {**os.environ, "CDC_MASKER_DATABASE_URL": database.dsn, "CDC_MASKER_DATABASE_SSL": "disable"}
+
+    def run(*arguments: str, code: int = 0) -> str:
+        command = [str(Path(sys.executable).with_name("cdc-masker")), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    where = ("--policies", str(policies))
+    assert "run `cdc-masker db upgrade`" in run("policy", "export", code=2)
+    assert "catalog: none" in run("db", "check", *where, code=1)
+    assert run("db", "upgrade", *where) == "catalog: one\n"
+    assert run("db", "current", *where) == "catalog: one\n"
+    assert run("db", "check", *where) == "catalog: one\n"
+    assert "--policies" in run("db", "check", code=2)
+
+    document = json.loads(run("policy", "export"))
+    assert document["version"] == 1
+    assert [rule["column"] for rule in document["rules"]] == ["email", "id"]
+    assert Policy.from_document(document).digest == document["digest"]
+    assert json.loads(run("policy", "export", "--version", "1")) == document
+    assert "version 2: is not in the catalog" in run("policy", "export", "--version", "2", code=2)
+
+    assert run("audit", "show") == ""
+
+    async def fill() -> None:
+        async with open_catalog(load(database_url=database.dsn, database_ssl="disable")) as catalog:
+            await catalog.audit.append([ENTRY, replace(ENTRY, topic="other", quarantined=())])
+
+    asyncio.run(fill())
+    (line,) = run("audit", "show", "--topic", ENTRY.topic).splitlines()
+    assert line.split("\t")[:4] == ["2023-11-14 22:13:20.123+00:00", ENTRY.topic, "0", "0-9"]
+    assert len(run("audit", "show", "--limit", "1").splitlines()) == 1
+    shown = json.loads(run("audit", "show", "--json", "--topic", ENTRY.topic))
+    assert shown["counts"] == {"masked": 9, "quarantined": 1}
+    assert shown["quarantined"] == [
+        {"topic": ENTRY.topic, "partition": 0, "offset": 4, "timestamp": 1_700_000_000_000, "reason": "not_json"}
+    ]

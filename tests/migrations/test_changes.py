@@ -1,0 +1,71 @@
+"""Changes and the policy that follows from them; no server takes part."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdc_masker.catalog.changes import AllowHeader, Change, Decide, Declare, ForbidHeader, Forget, parse_table, replay
+from cdc_masker.errors import PolicyError
+from cdc_masker.policies import EMPTY, Domain, Rule
+
+RULE = Rule(schema="crm", table="customers", column="email", method="redact")
+
+
+@pytest.mark.parametrize(
+    ("name", "parsed"),
+    [
+        ("crm.customers", ("crm", "customers")),
+        ('"Crm"."Type Zoo"', ("Crm", "Type Zoo")),
+        ('crm."a.b"', ("crm", "a.b")),
+        ('"say ""hi"""._x$1', ('say "hi"', "_x$1")),
+        ("über.größe", ("über", "größe")),
+        (("Any", "thing at all"), ("Any", "thing at all")),
+    ],
+)
+def test_table_names_are_read_as_in_sql(name: str | tuple[str, str], parsed: tuple[str, str]) -> None:
+    assert parse_table(name) == parsed
+
+
+@pytest.mark.parametrize("name", ["customers", "a.b.c", "crm.", "", '"crm.customers', "1a.b", "a b.c", 'a."b', '""."x"'])
+def test_what_is_no_table_name_is_refused(name: str) -> None:
+    with pytest.raises(PolicyError, match=r"write schema\.table"):
+        parse_table(name)
+
+
+def test_capitals_need_quotes() -> None:
+    with pytest.raises(PolicyError, match="double quotes"):
+        parse_table("Crm.customers")
+
+
+@given(st.tuples(st.text(min_size=1), st.text(min_size=1)))
+def test_any_name_can_be_quoted(names: tuple[str, str]) -> None:
+    quoted = ".".join('"' + name.replace('"', '""') + '"' for name in names)
+    assert parse_table(quoted) == names
+
+
+def test_nothing_said_decides_nothing() -> None:
+    assert replay([]) == EMPTY
+
+
+def test_the_last_word_holds() -> None:
+    kept = Rule(schema="crm", table="customers", column="email", method="keep", reason="published anyway")
+    assert replay([Decide(RULE), Decide(kept)]).rules == (kept,)
+    assert replay([Declare(Domain(name="d")), Declare(Domain(name="d", epoch=2))]).key_epoch == 2
+
+
+def test_what_is_taken_away_was_there() -> None:
+    assert replay([Decide(RULE), Forget(RULE.target), AllowHeader("h"), ForbidHeader("h")]) == EMPTY
+    with pytest.raises(PolicyError, match=r"forget_column crm\.customers\.email: no rule"):
+        replay([Forget(RULE.target)])
+    with pytest.raises(PolicyError, match="forbid_header h"):
+        replay([ForbidHeader("h")])
+
+
+INDEPENDENT: list[Change] = [Decide(RULE), Declare(Domain(name="d")), AllowHeader("h"), AllowHeader("i")]
+
+
+@given(st.permutations(INDEPENDENT))
+def test_the_digest_does_not_depend_on_the_order_of_independent_changes(changes: list[Change]) -> None:
+    assert replay(changes).digest == replay(INDEPENDENT).digest
