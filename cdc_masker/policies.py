@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 import rfc8785
@@ -39,7 +39,7 @@ class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pass
 
 
-class Rule(_Value, kw_only=True):
+class Rule(_Value, frozen=True, kw_only=True):
     """One decision about one column (or, with `path`, about a part of it).
 
     Identifiers match exactly, as PostgreSQL stores them; `server` is Debezium's `source.name` and may be `*`. `type` is the
@@ -69,7 +69,7 @@ class Rule(_Value, kw_only=True):
         return f"rule {server}{self.schema}.{self.table}.{self.column}{self.path or ''}"
 
 
-class TableDefault(_Value, kw_only=True):
+class TableDefault(_Value, frozen=True, kw_only=True):
     """What happens to the columns of one table that no rule names."""
 
     server: str = ANY_SERVER
@@ -78,7 +78,7 @@ class TableDefault(_Value, kw_only=True):
     default: Literal["redact"]
 
 
-class Domain(_Value, kw_only=True):
+class Domain(_Value, frozen=True, kw_only=True):
     """A key space: equal values of columns in one domain get equal tokens. `epoch` counts the rotations of its key."""
 
     name: str
@@ -86,16 +86,16 @@ class Domain(_Value, kw_only=True):
     epoch: int = 1
 
 
-class EnvelopeShape(_Value, kw_only=True):
+class EnvelopeShape(_Value, frozen=True, kw_only=True):
     """The shape of the events of one topic; topics that are not named hold Debezium envelopes."""
 
     topic: str
     shape: Literal["debezium"]
 
 
-class _Document(_Value, kw_only=True):
+class _Document(_Value, frozen=True, kw_only=True):
     format: Literal[1] = 1
-    version: int | None = None
+    version: Annotated[int, msgspec.Meta(ge=0)] | None = None
     digest: str | None = None
     default: Literal["redact"] = "redact"
     tables: list[TableDefault] = msgspec.field(default_factory=list)

@@ -27,6 +27,7 @@ _NEUTRAL_BY_NAME: dict[str, Any] = {
     UUID: "00000000-0000-0000-0000-000000000000",
     _JSON: "{}",
     _DECIMAL: "AA==",
+    _VARIABLE_DECIMAL: {"scale": 0, "value": "AA=="},
     "io.debezium.data.Bits": "AA==",
     "io.debezium.time.ZonedTimestamp": "1970-01-01T00:00:00.000000Z",
     "io.debezium.time.ZonedTime": "00:00:00Z",
@@ -105,7 +106,7 @@ _KEPT_PARAMETERS = {"scale", "connect.decimal.precision", "length"}
 def from_connect(schema: Mapping[str, Any]) -> Type:
     """The type that an embedded Connect schema describes. Raises `InputError` when it is none."""
     base = schema.get("type")
-    if base not in _BASES:
+    if not isinstance(base, str) or base not in _BASES:
         raise InputError(Reason.SCHEMA_MISMATCH, "schema")
     parameters = _expect(schema.get("parameters"), dict) or {}
     return Type(
@@ -117,7 +118,7 @@ def from_connect(schema: Mapping[str, Any]) -> Type:
         items=_nested(schema, "items") if base == "array" else None,
         keys=_nested(schema, "keys") if base == "map" else None,
         values=_nested(schema, "values") if base == "map" else None,
-        fields=tuple(_field(field) for field in _structs(schema)) if base == "struct" else (),
+        fields=_fields(schema) if base == "struct" else (),
     )
 
 
@@ -224,11 +225,14 @@ def _nested(schema: Mapping[str, Any], member: str) -> Type:
     return from_connect(nested)
 
 
-def _structs(schema: Mapping[str, Any]) -> list[Any]:
+def _fields(schema: Mapping[str, Any]) -> tuple[Field, ...]:
     fields = schema.get("fields")
     if not isinstance(fields, list):
         raise InputError(Reason.SCHEMA_MISMATCH, "schema")
-    return fields
+    found = tuple(_field(field) for field in fields)
+    if len({field.name for field in found}) != len(found):
+        raise InputError(Reason.SCHEMA_MISMATCH, "schema")
+    return found
 
 
 def _field(schema: Any) -> Field:

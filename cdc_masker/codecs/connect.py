@@ -13,13 +13,15 @@ from typing import Any
 
 import msgspec
 
-from cdc_masker.codecs.json import refuse_duplicates
+from cdc_masker.codecs.json import decode, refuse_duplicates
 from cdc_masker.errors import InputError, Reason
 from cdc_masker.schemas import Type, from_connect, to_connect
 
 __all__ = ["ConnectSchema", "Layout", "allowed", "parse", "write_schema"]
 
 Layout = tuple[tuple[str, Type | None], ...]
+
+_schema = msgspec.json.Decoder(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,7 @@ class ConnectSchema:
 def parse(text: bytes, place: str) -> ConnectSchema:
     """Raises `InputError(SCHEMA_MISMATCH)` for anything but the schema of a struct."""
     refuse_duplicates(text, place)
-    parsed = msgspec.json.decode(text)
-    if not isinstance(parsed, dict):
-        raise InputError(Reason.SCHEMA_MISMATCH, place)
-    return _struct(parsed)
+    return _struct(decode(_schema, text, Reason.SCHEMA_MISMATCH, place))
 
 
 def write_schema(schema: ConnectSchema, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
