@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 import shlex
 import signal
 import socket
@@ -49,6 +50,7 @@ class Demo:
         self.tell = tell
         self.stack = Stack(directory, tell.step)
         self.web_port = _free_port()
+        self.password = secrets.token_hex(16)
         self._worker_file = directory / "worker.json"
 
     @property
@@ -59,8 +61,9 @@ class Demo:
             "CDC_MASKER_SOURCE_TOPICS": SOURCES,
             "CDC_MASKER_SOURCE_TABLES": "crm.customers,crm.orders,crm.sessions",
             "CDC_MASKER_KEYS_FILE": str(self.stack.directory / "demo.keys.json"),
-            "CDC_MASKER_DATABASE_URL": catalog.dsn_of("masker"),
+            "CDC_MASKER_DATABASE_URL": catalog.dsn_of("masker", self.password),
             "CDC_MASKER_WEB_PORT": str(self.web_port),
+            "CDC_MASKER_TOPIC_REFRESH": "1",
             "CDC_MASKER_SOURCE_SLOT": "shop",
             "CDC_MASKER_SOURCE_PUBLICATION": "shop",
         }
@@ -74,7 +77,7 @@ class Demo:
         self.stack.create_database(CATALOG)
         admin = {"CDC_MASKER_DATABASE_URL": self.stack.database(CATALOG).dsn}
         self.run("db", "upgrade", "--policies", str(_HERE / "policy"), settings=admin)
-        self.stack.sql("create role masker login in role cdc_masker_worker")
+        self.stack.sql(f"create role masker login password '{self.password}' in role cdc_masker_worker")
         self.run("keys", "new", self.settings["CDC_MASKER_KEYS_FILE"])
         with self.tell.waiting("applying the Debezium connector"):
             self.run("connector", "apply")
@@ -124,7 +127,7 @@ class Demo:
         covered = f"select coalesce(sum(last_offset - first_offset + 1), 0) from {CATALOG_SCHEMA}.audit_entry"
         with self.tell.waiting("waiting for the audit rows"):
             self._await(lambda: int(self.stack.sql(covered, CATALOG)) >= records, "the audit")
-        return self.run("audit", "show")
+        return self.run("audit", "show", "--limit", "200")
 
     def close(self) -> None:
         """Ends the worker and the servers, also those of a run before that was told to leave them."""

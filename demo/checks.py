@@ -23,7 +23,7 @@ class Failure(Exception):
 def one_outcome_each(raw: Sequence[Record], masked: Iterable[Record], quarantined: Iterable[Coordinates], prefix: str) -> int:
     """Raises `Failure` unless each raw record has exactly one outcome; gives their number."""
     outcomes = Counter([origin(record, prefix) for record in masked])
-    outcomes.update(quarantined)
+    outcomes.update(list(quarantined))
     for record in raw:
         count = outcomes[record.topic, record.partition, record.offset]
         if count != 1:
@@ -70,11 +70,14 @@ def _object(text: bytes | None) -> dict[str, Any]:
         parsed = json.loads(text or b"{}")
     except ValueError:
         return {}
-    return parsed if isinstance(parsed, dict) else {}
+    if not isinstance(parsed, dict):
+        return {}
+    payload = parsed.get("payload", parsed)  # beside an embedded schema, if there is one
+    return payload if isinstance(payload, dict) else {}
 
 
 def _texts(value: Any) -> list[str]:
-    """The strings in a value, and the words of a text of JSON."""
+    """The strings in a value."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):

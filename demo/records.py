@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from cdc_masker.events import Record
 from cdc_masker.pipeline import HEADER
@@ -17,24 +19,23 @@ Coordinates = tuple[str, int, int]
 
 async def topics(brokers: str, pattern: str) -> list[str]:
     """The topics whose whole names match."""
-    async with AIOKafkaConsumer(bootstrap_servers=brokers) as consumer:
-        return sorted(topic for topic in await consumer.topics() if re.fullmatch(pattern, topic))
+    async with _administrator(brokers) as administrator:
+        return sorted(topic for topic in await administrator.list_topics() if re.fullmatch(pattern, topic))
 
 
-async def read(brokers: str, names: Iterable[str]) -> list[Record]:
-    """All records that are readable now, by topic, partition and offset."""
+async def read(brokers: str, names: list[str]) -> list[Record]:
+    """All records of these topics that are readable now, by topic, partition and offset."""
     found = []
+    async with _administrator(brokers) as administrator:
+        described = await administrator.describe_topics(names) if names else []
+    partitions = [TopicPartition(one["topic"], each["partition"]) for one in described for each in one["partitions"]]
     async with AIOKafkaConsumer(
-        bootstrap_servers=brokers, isolation_level="read_committed", enable_auto_commit=False
+        bootstrap_servers=brokers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
     ) as consumer:
-        known = await consumer.topics()
-        partitions = [
-            TopicPartition(name, number) for name in names if name in known for number in consumer.partitions_for_topic(name)
-        ]
-        if not partitions:
-            return []
         consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
@@ -43,6 +44,16 @@ async def read(brokers: str, names: Iterable[str]) -> list[Record]:
                     for one in batch
                 ]
     return sorted(found, key=lambda record: (record.topic, record.partition, record.offset))
+
+
+@asynccontextmanager
+async def _administrator(brokers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    administrator = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await administrator.start()
+    try:
+        yield administrator
+    finally:
+        await administrator.close()
 
 
 async def send(brokers: str, topic: str, value: bytes) -> None:

@@ -69,15 +69,15 @@ _CHANGES = [
 EXPECTED_RECORDS = _SNAPSHOT_RECORDS + sum(records for _, _, records in _CHANGES)
 
 
-def create(stack: Stack) -> None:
+def create(stack: Stack, database: str = DATABASE) -> None:
     """Makes the database with its tables and its first people."""
-    stack.create_database(DATABASE)
-    stack.sql(_TABLES.read_text(), DATABASE)
-    stack.sql(_PEOPLE, DATABASE)
+    stack.create_database(database)
+    stack.sql(_TABLES.read_text(), database)
+    stack.sql(_PEOPLE, database)
 
 
-def changes(stack: Stack) -> Iterator[str]:
+def changes(stack: Stack, database: str = DATABASE) -> Iterator[str]:
     """Makes the changes one by one, each in a transaction of its own; gives the sentence of each before it is made."""
     for sentence, statement, _ in _CHANGES:
         yield sentence
-        stack.sql(statement, DATABASE)
+        stack.sql(statement, database)

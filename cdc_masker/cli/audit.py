@@ -46,7 +46,7 @@ def show(
             table.add_row(*row)
         console.print(table)
         return
-    for row in rows:
+    for row in (_COLUMNS, *rows):
         print("\t".join(row))
 
 
