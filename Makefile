@@ -3,6 +3,7 @@
 PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
+LOCK = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet pyproject.toml
 STAMP := .venv/.setup-is-done
 
 .DEFAULT_GOAL := help
@@ -40,10 +41,10 @@ demo: setup ## Show the whole way on the real stack. KEEP=1 leaves it running.
 	KEEP="$(KEEP)" $(BIN)/python -m demo
 
 .PHONY: lock
-lock: ## Resolve the dependencies anew into requirements.lock (needs uv).
+lock: ## Resolve the dependencies anew into the lock files (needs uv).
 	@command -v $(UV) >/dev/null || { echo "no uv on PATH; install it (pip install uv) or name it with UV=…" >&2; exit 1; }
-	$(UV) pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--quiet --group dev pyproject.toml --output-file requirements.lock
+	$(LOCK) --upgrade --group dev --output-file requirements.lock
+	$(LOCK) --constraints requirements.lock --output-file requirements.runtime.lock
 
 .PHONY: clean
 clean: ## Remove .venv and what the tools left here; the cache of jars stays.

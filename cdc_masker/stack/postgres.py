@@ -48,10 +48,9 @@ class Database:
     def dsn(self) -> str:
         return self.dsn_of(SUPERUSER, self.password)
 
-    def dsn_of(self, role: str, password: str | None = None) -> str:
-        """The address as another role; without a password for roles that connect without one."""
-        credentials = role if password is None else f"{role}:{password}"
-        return f"postgresql://{credentials}@{self.host}:{self.port}/{self.name}"
+    def dsn_of(self, role: str, password: str) -> str:
+        """The address as another role."""
+        return f"postgresql://{role}:{password}@{self.host}:{self.port}/{self.name}"
 
 
 class Postgres:
