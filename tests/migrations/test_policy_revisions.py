@@ -200,6 +200,19 @@ def test_policies_wait_for_the_newest_tables(settings: Settings, revisions: Revi
     assert current(settings).version == 2
 
 
+def test_newer_tables_come_under_older_policies(settings: Settings, revisions: Revisions, tmp_path: Path) -> None:
+    commands.upgrade(settings, revisions.directory)
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    Revisions(newer).write("newer_tables", "catalog_0001", "op.execute('SELECT 1')")
+    revisions.write("three", "two", "op.allow_header('x')")
+    alembic = Alembic(settings, tmp_path, revisions.directory, newer)
+    alembic("upgrade", "catalog@head")
+    assert current(settings).version == 2
+    alembic("upgrade", "heads")
+    assert current(settings).headers == ("trace", "x")
+
+
 def test_a_repository_of_its_own_needs_four_lines(settings: Settings, database: Database, tmp_path: Path) -> None:
     versions = tmp_path / "versions"
     versions.mkdir()
@@ -207,7 +220,7 @@ def test_a_repository_of_its_own_needs_four_lines(settings: Settings, database: 
     start = ("--head", "base", "--branch-label", "policy", "--depends-on", "catalog")
     alembic("revision", "-m", "start", "--rev-id", "start", "--version-path", str(versions), *start)
     alembic("upgrade", "heads")
-    alembic("revision", "-m", "next", "--rev-id", "next", "--version-path", str(versions), "--head", "policy@head")
+    alembic("revision", "-m", "next", "--rev-id", "next", "--head", "policy@head")
     alembic("upgrade", "heads")
     assert [row[2] for row in query(database.dsn, VERSIONS)] == ["start", "next"]
     script = alembic("upgrade", "start:next", "--sql")

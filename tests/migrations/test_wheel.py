@@ -47,3 +47,22 @@ def test_it_migrates_away_from_the_repository(installed: Path, tmp_path: Path) -
     where, script = done.stdout.split("\n", 1)
     assert Path(where).is_relative_to(installed)
     assert "CREATE TABLE cdc_masker.policy_version" in script
+
+
+def test_a_repository_of_policies_finds_it(installed: Path, tmp_path: Path) -> None:
+    """The `alembic.ini` of docs/policies.md, as it stands there."""
+    page = (ROOT / "docs" / "policies.md").read_text()
+    (tmp_path / "alembic.ini").write_text(page.split("```ini\n")[1].split("```")[0])
+    (tmp_path / "versions").mkdir()
+    page_revision = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "versions" / "0001_shop.py").write_text(page_revision)
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "heads", "--sql"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "CREATE TABLE cdc_masker.policy_version" in done.stdout
+    assert "release_policy(" in done.stdout
