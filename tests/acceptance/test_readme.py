@@ -72,7 +72,8 @@ def test_ten_minutes_to_ones_own_masked_topic(stack: Stack, clone: Path, unique:
         "CDC_MASKER_QUARANTINE_TOPIC": f"{name}.quarantine",
         "CDC_MASKER_WEB_PORT": str(free_port()),
     }
-    done = _shell("set -m\n" + "\n".join(script), clone, environment, 240)
+    tidy = "set -m\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n"  # a worker that a failed step left
+    done = _shell(tidy + "\n".join(script), clone, environment, 240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert '"format": 1' in done.stdout and '"version": 1' in done.stdout
     captured = [line for line in done.stdout.splitlines() if line.startswith('{"topic":"masked.shop.crm.customers"')]
