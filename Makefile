@@ -36,6 +36,10 @@ format: setup ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: bench
+bench: setup ## Measure what masking costs.
+	$(BIN)/python -m benchmarks.core
+
 .PHONY: demo
 demo: setup ## Show the whole way on the real stack. KEEP=1 leaves it running.
 	KEEP="$(KEEP)" $(BIN)/python -m demo

@@ -1,0 +1,1 @@
+"""What masking costs; `make bench` runs it."""
