@@ -165,9 +165,13 @@ def _tables_by_topic(rules: Iterable[Rule]) -> dict[str, set[tuple[str, str]]]:
     """Tables by the end of their topic's name: schema and table with Debezium's replacement of what a topic can't hold."""
     found: dict[str, set[tuple[str, str]]] = {}
     for rule in rules:
-        end = re.sub(r"[^A-Za-z0-9._-]", "_", f"{rule.schema}.{rule.table}")
+        end = re.sub(r"[^A-Za-z0-9._-]", _replaced, f"{rule.schema}.{rule.table}")
         found.setdefault(end, set()).add((rule.schema, rule.table))
     return found
+
+
+def _replaced(character: re.Match[str]) -> str:
+    return "_" * (len(character[0].encode("utf-16-le")) // 2)  # Debezium goes by Java's characters
 
 
 def _cell(transform: Transform) -> Cell | None:

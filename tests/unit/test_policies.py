@@ -70,7 +70,18 @@ def test_only_names_and_method_are_needed_in_a_rule() -> None:
 def test_members_are_exported_in_the_order_that_people_read() -> None:
     exported = parse().export()
     assert list(exported) == ["format", "version", "digest", "default", "tables", "domains", "envelopes", "headers", "rules"]
-    assert list(exported["rules"][0]) == ["server", "schema", "table", "column", "path", "type", "method", "params", "classification", "reason"]
+    assert list(exported["rules"][0]) == [
+        "server",
+        "schema",
+        "table",
+        "column",
+        "path",
+        "type",
+        "method",
+        "params",
+        "classification",
+        "reason",
+    ]
 
 
 def test_an_export_is_read_back_as_the_same_policy() -> None:
