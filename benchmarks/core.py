@@ -1,8 +1,8 @@
 """The core in memory: microseconds for one event, against what one would write by hand.
 
-The peer decodes an event with orjson, replaces five columns in place and encodes it again: no policy, no allow-list, no key, no
-header, no check of what it reads; numbers change their text. The ratio tells what those cost. Rounds of both are interleaved, so
-that whatever else the machine does hits them alike; the median of the rounds counts.
+The peer decodes an event with orjson, replaces five columns in place and encodes it again: no policy, no allow-list, no key,
+no header, no check of what it reads; numbers change their text. The ratio tells what those cost. Rounds of both are
+interleaved, so that whatever else the machine does hits them alike; the median of the rounds counts.
 """
 
 from __future__ import annotations
