@@ -79,8 +79,14 @@ def refusals(schema: str) -> Iterator[None]:
     """
     try:
         yield
+    except ssl.SSLCertVerificationError:
+        raise SetupError(
+            f"PostgreSQL's certificate is not trusted, or names another host; check {PREFIX}DATABASE_CA_FILE and {_URL}"
+        ) from None
     except (PoolTimeoutError, OSError):  # TimeoutError is an OSError
-        raise TransientError(f"PostgreSQL does not answer; check that it runs where {_URL} points") from None
+        raise TransientError(
+            f"PostgreSQL does not answer; check that it runs where {_URL} points, with TLS if {PREFIX}DATABASE_SSL asks for it"
+        ) from None
     except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise _translated(error, schema) from None
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from cdc_masker.catalog import Catalog, commands, open_catalog
 from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError
@@ -189,6 +197,40 @@ async def test_a_server_that_says_nothing_is_waited_for_with_a_bound(silent_port
     assert time.monotonic() - began < 15
 
 
+@pytest.fixture
+async def stranger_with_tls(tmp_path: Path) -> AsyncIterator[int]:
+    """A port that agrees to TLS as PostgreSQL does, with a certificate that nobody trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # SSLRequest
+        writer.write(b"S")
+        with contextlib.suppress(ssl.SSLError, ConnectionError):  # the client hangs up: that is the test
+            await writer.start_tls(context)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+async def test_a_certificate_that_is_not_trusted_is_refused(stranger_with_tls: int, mode: str) -> None:
+    url = f"postgresql://me:secret@127.0.0.1:{stranger_with_tls}/catalog"
+    with pytest.raises(SetupError, match="certificate is not trusted") as caught:
+        await current(load(database_url=url, database_ssl=mode))
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_connection_that_is_cut_heals(settings: Settings, database: Database) -> None:
     async with open_catalog(settings) as catalog:
         before = await catalog.policies.current()
@@ -256,16 +298,17 @@ def test_the_command_line(database: Database, policies: Path) -> None:
     assert json.loads(run("policy", "export", "--version", "1")) == document
     assert "version 2: is not in the catalog" in run("policy", "export", "--version", "2", code=2)
 
-    assert run("audit", "show") == ""
+    (header,) = run("audit", "show").splitlines()
 
     async def fill() -> None:
         async with open_catalog(load(database_url=database.dsn, database_ssl="disable")) as catalog:
             await catalog.audit.append([ENTRY, replace(ENTRY, topic="other", quarantined=())])
 
     asyncio.run(fill())
-    (line,) = run("audit", "show", "--topic", ENTRY.topic).splitlines()
+    first, line = run("audit", "show", "--topic", ENTRY.topic).splitlines()
+    assert first == header
     assert line.split("\t")[:4] == ["2023-11-14 22:13:20.123+00:00", ENTRY.topic, "0", "0-9"]
-    assert len(run("audit", "show", "--limit", "1").splitlines()) == 1
+    assert len(run("audit", "show", "--limit", "1").splitlines()) == 2
     shown = json.loads(run("audit", "show", "--json", "--topic", ENTRY.topic))
     assert shown["counts"] == {"masked": 9, "quarantined": 1}
     assert shown["quarantined"] == [
