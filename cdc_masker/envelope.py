@@ -115,16 +115,19 @@ class _Collection(msgspec.Struct):
     event_count: int
 
 
+_TransactionId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(:[0-9]+)?$")]
+
+
 class _TransactionMetadata(msgspec.Struct, kw_only=True):
     status: Literal["BEGIN", "END"]
-    id: str
+    id: _TransactionId
     event_count: int | None
     data_collections: list[_Collection] | None
     ts_ms: int
 
 
 class _TransactionKey(msgspec.Struct):
-    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(:[0-9]+)?$")]
+    id: _TransactionId
 
 
 class _Heartbeat(msgspec.Struct):

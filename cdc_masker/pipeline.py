@@ -157,5 +157,5 @@ def _control_schema(text: bytes | None) -> bytes | None:
 
 
 def _size(outcome: Outcome) -> int:
-    headers = sum(len(name) + len(value or b"") for name, value in outcome.headers)
+    headers = sum(len(name.encode()) + len(value or b"") for name, value in outcome.headers)
     return len(outcome.key or b"") + len(outcome.value or b"") + headers + _FRAMING_BYTES
