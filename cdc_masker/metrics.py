@@ -32,9 +32,7 @@ _registry = CollectorRegistry()
 RECORDS = Counter(
     "cdc_masker_records", "Source records by what became of them.", ["topic", "outcome", "reason"], registry=_registry
 )
-BATCH_SECONDS = Histogram(
-    "cdc_masker_batch_seconds", "Seconds to mask and publish one batch.", registry=_registry
-)
+BATCH_SECONDS = Histogram("cdc_masker_batch_seconds", "Seconds to mask and publish one batch.", registry=_registry)
 AUDIT_LAG = Gauge("cdc_masker_audit_lag", "Audit entries that are not in PostgreSQL yet.", registry=_registry)
 POLICY_VERSION = Gauge("cdc_masker_policy_version", "Policy version in use.", registry=_registry)
 POLICIES_REFUSED = Counter(
@@ -43,6 +41,7 @@ POLICIES_REFUSED = Counter(
 STALE_BATCHES = Counter(
     "cdc_masker_stale_batches", "Batches of an earlier assignment, dropped unpublished.", registry=_registry
 )
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

@@ -168,7 +168,7 @@ _app: MaskerApp | None = None
 
 def _the_app() -> MaskerApp:
     """The app of this process, built from the settings."""
-    global _app  # noqa: PLW0603  # Faust finds an app by module and name
+    global _app  # Faust finds an app by module and name
     if _app is None:
         try:
             settings = load()
@@ -185,8 +185,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def run(loglevel: str) -> NoReturn:
-    """Runs a worker until it is told to stop. `loglevel` is a level's name as Faust takes it."""
+def run(loglevel: str) -> None:
+    """Runs a worker until it is told to stop, and exits. `loglevel` is a level's name as Faust takes it."""
     app = _the_app()
     app.finalize()
     faust.Worker(app, loglevel=loglevel).execute_from_commandline()

@@ -23,6 +23,6 @@ def worker(
     loglevel: Annotated[Level, typer.Option("--loglevel", "-l", help="Least level of what is logged.")] = Level.INFO,
 ) -> None:
     """Mask the topics that the settings name, until SIGTERM. The same as `faust -A cdc_masker.worker worker`."""
-    from cdc_masker.worker import run  # noqa: PLC0415  # Faust takes long to import, and other commands don't need it
+    from cdc_masker.worker import run  # here, because Faust takes long to import, and other commands don't need it
 
     run(loglevel.value)

@@ -75,6 +75,7 @@ class Publisher:
             transaction_timeout_ms=int(self._settings.transaction_timeout * 1000) + 5000,
             max_batch_size=min(_BATCH_BYTES, self._output.largest),
             max_request_size=LARGEST_ENTRY,
+            retry_backoff_ms=20,  # a partition is often not free yet from the transaction before
         )
         await self._producer.start()
 
@@ -114,10 +115,8 @@ class Publisher:
         )
         deliveries = await self._send(self._output.topic, partition, masked)
         timestamp = publication.outcomes[-1].timestamp
-        if publication.notes:
-            notes = ((timestamp, self._key, note, []) for note in publication.notes)
-            deliveries += await self._send(settings.quarantine_topic, 0, notes)
-        deliveries += await self._send(settings.audit_topic, 0, [(timestamp, self._key, publication.entry, [])])
+        for topic, values in ((settings.quarantine_topic, publication.notes), (settings.audit_topic, [publication.entry])):
+            deliveries += await self._send(topic, 0, [(timestamp, self._key, value, []) for value in values])
         position = OffsetAndMetadata(publication.offset, publication.metadata)
         await self._producer.send_offsets_to_transaction({self._source: position}, settings.app_id)
         await asyncio.gather(*deliveries)

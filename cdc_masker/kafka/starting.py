@@ -23,7 +23,7 @@ from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lanes import Parts
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.topics import Topics
-from cdc_masker.keys.keyring import FileKeys
+from cdc_masker.keys import FileKeys
 from cdc_masker.settings import PREFIX, Settings
 
 __all__ = ["check", "start"]

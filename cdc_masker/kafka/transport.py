@@ -94,7 +94,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         self,
         consumer: AIOKafkaConsumer,
         active_partitions: Iterable[TopicPartition],
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # Faust's signature
         max_records: int | None = None,
     ) -> dict[TopicPartition, Batch]:
         wanted = {partition for partition in active_partitions if partition in self._cursors}
@@ -199,7 +199,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     # Records
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Batch]]:
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109  # Faust's signature
+    ) -> Mapping[TP, list[Batch]]:
         wanted = self._lanes.hungry()
         if not wanted:
             await asyncio.sleep(_BUSY_SECONDS)

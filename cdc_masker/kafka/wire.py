@@ -59,9 +59,7 @@ class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka is untyped 
         ("throttle_time_ms", Int32),
         (
             "brokers",
-            CompactArray(
-                ("node_id", Int32), ("host", _STRING), ("port", Int32), ("rack", _STRING), ("tags", TaggedFields)
-            ),
+            CompactArray(("node_id", Int32), ("host", _STRING), ("port", Int32), ("rack", _STRING), ("tags", TaggedFields)),
         ),
         ("cluster_id", _STRING),
         ("controller_id", Int32),

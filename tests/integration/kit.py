@@ -15,26 +15,25 @@ import sys
 import time
 import urllib.request
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from cdc_masker.catalog.commands import upgrade
-from cdc_masker.evidence import decode_entry
 from cdc_masker.events import AuditEntry
-from cdc_masker.keys.keyring import new_keyring, write
+from cdc_masker.evidence import decode_entry
+from cdc_masker.keys import new_keyring, write
 from cdc_masker.settings import load
 from cdc_masker.stack import Stack
 
 CANARY = "Wilhelmina-Sardonyx"
 """In each generated event, in a column that is masked: must be in nothing that cdc-masker writes."""
 
-POLICY = '''
+POLICY = """
 revision = "{revision}"
 down_revision = {down}
 branch_labels = {labels}
@@ -46,7 +45,7 @@ from alembic import op
 def upgrade():
     op.keep_column("shop.customers", "id", reason="an identity without meaning")
     op.mask_column("shop.customers", "name", method="{method}", reason="a name")
-'''
+"""
 
 
 def event(number: int, *, name: str = CANARY) -> tuple[bytes, bytes]:
@@ -169,7 +168,7 @@ class Deployment:
             **{f"CDC_MASKER_{key.upper()}": value for key, value in settings.items()},
         }
         programs = Path(sys.executable).parent
-        commands = {
+        commands: dict[str, list[str | Path]] = {
             "cdc-masker": [programs / "cdc-masker", "worker", "-l", level],
             "faust": [programs / "faust", "-A", "cdc_masker.worker", "worker", "-l", level],
         }
@@ -183,6 +182,7 @@ class Deployment:
 
     def ready(self, worker: Worker) -> Worker:
         """Waits until a worker is ready."""
+
         def answers() -> bool:
             assert worker.process.poll() is None, worker.log.read_text()
             return worker.page("ready")[0] == 200
@@ -200,7 +200,8 @@ class Deployment:
     # Topics
 
     def create(self, topic: str, partitions: int = 1, **settings: str) -> None:
-        configs = {key.replace("_", "."): value for key, value in settings.items()}
+        """Makes a topic that keeps its records however old they say they are; more settings may be given."""
+        configs = {"retention.ms": "-1"} | {key.replace("_", "."): value for key, value in settings.items()}
 
         async def run(admin: AIOKafkaAdminClient) -> None:
             answer = await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
@@ -219,7 +220,8 @@ class Deployment:
             (described,) = await admin.describe_topics([topic])
             return len(described["partitions"])
 
-        return self._admin(run)
+        found: int = self._admin(run)
+        return found
 
     def produce(
         self,
@@ -273,6 +275,10 @@ class Deployment:
     def audit(self) -> list[AuditEntry]:
         """The audit topic's entries, in their order."""
         return [decode_entry(record.value) for record in self.records(self.environment["CDC_MASKER_AUDIT_TOPIC"])]
+
+    def audited(self) -> int:
+        """How many source records the entries in the audit topic cover."""
+        return sum(sum(entry.counts.values()) for entry in self.audit())
 
     def audit_rows(self) -> list[tuple[int, int, int]]:
         """(partition, first offset, last offset) of each row in PostgreSQL."""
@@ -369,3 +375,19 @@ async def _read(brokers: str, topic: str, isolation: str) -> list[Any]:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
         return found
+
+
+def open_partitions(deployment: Deployment) -> dict[int, int]:
+    """The partitions of the masked topic in which a transaction is open, with the offset at which it began."""
+
+    async def ends(isolation: str) -> dict[int, int]:
+        topic = deployment.masked_topic()
+        async with AIOKafkaConsumer(bootstrap_servers=deployment.stack.kafka_brokers, isolation_level=isolation) as consumer:
+            if topic not in await consumer.topics():  # no worker has started yet
+                return {}
+            await consumer._client._wait_on_metadata(topic)
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            return {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
+
+    written, stable = asyncio.run(ends("read_uncommitted")), asyncio.run(ends("read_committed"))
+    return {partition: stable[partition] for partition, end in written.items() if stable[partition] < end}
