@@ -90,9 +90,7 @@ class Kafka:
         formatting = java.command(self._jars, "kafka.tools.StorageTool", *arguments)
         done = subprocess.run(formatting.argv, env=formatting.environment, capture_output=True, text=True)
         if done.returncode:
-            raise SetupError(
-                f"Kafka's storage in {self._data} can't be formatted: {done.stderr.strip()[-300:]}; delete it"
-            )
+            raise SetupError(f"Kafka's storage in {self._data} can't be formatted: {done.stderr.strip()[-300:]}; delete it")
 
     def command(self) -> Command:
         return java.command(self._jars, "kafka.Kafka", self._properties)

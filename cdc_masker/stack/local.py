@@ -86,9 +86,7 @@ class Stack:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.down()
 
     # What is done to all of it
@@ -201,9 +199,7 @@ class Stack:
         undo.callback(self._end, name, kill=False)
         self._state.write(self._file)
         if not await_true(lambda: not process.alive or part.ready(), _START_SECONDS):
-            raise SetupError(
-                f"{name} of the local stack did not answer within {_START_SECONDS:.0f} s; {log} may say why"
-            )
+            raise SetupError(f"{name} of the local stack did not answer within {_START_SECONDS:.0f} s; {log} may say why")
         if not process.alive:
             raise SetupError(f"{name} of the local stack ended while it started; {log} says why")
         part.settle()

@@ -102,9 +102,7 @@ class Postgres:
         )
         password_file.unlink()
         if made.returncode:
-            raise SetupError(
-                f"initdb failed: {made.stderr.strip().splitlines()[-1:]}; remedy what it names and start again"
-            )
+            raise SetupError(f"initdb failed: {made.stderr.strip().splitlines()[-1:]}; remedy what it names and start again")
         unfinished.rename(self._data)
 
     def command(self) -> Command:
@@ -130,9 +128,7 @@ class Postgres:
         """Runs statements as the superuser and gives the rows, one a line, columns separated by `|`."""
         done = self._psql(sql, database)
         if done.returncode:
-            raise SetupError(
-                f"PostgreSQL of the stack refused a statement in database {database}: {done.stderr.strip()}"
-            )
+            raise SetupError(f"PostgreSQL of the stack refused a statement in database {database}: {done.stderr.strip()}")
         return done.stdout.strip()
 
     def database(self, name: str) -> Database:

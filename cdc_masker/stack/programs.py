@@ -78,9 +78,7 @@ def maven() -> Path:
     """`mvn` from PATH. Raises `SetupError` when it isn't there."""
     program = shutil.which("mvn")
     if program is None:
-        raise SetupError(
-            "no mvn on PATH to fetch Kafka and Debezium with; install Maven (Debian: apt-get install maven)"
-        )
+        raise SetupError("no mvn on PATH to fetch Kafka and Debezium with; install Maven (Debian: apt-get install maven)")
     return Path(program)
 
 

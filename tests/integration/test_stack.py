@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import asyncpg
 import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from typer.testing import CliRunner
 
+from cdc_masker.cli import app
 from cdc_masker.errors import SetupError
 from cdc_masker.stack import PARTS, Database, Stack
 from cdc_masker.stack.processes import Command, spawn
@@ -45,6 +48,21 @@ def test_every_part_answers_at_its_address(stack: Stack) -> None:
     for part in PARTS:
         host, port = stack.address(part).split(":")
         socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def test_the_command_prints_settings_that_a_shell_understands(stack: Stack, tmp_path: Path) -> None:
+    runner = CliRunner()
+    printed = runner.invoke(app, ["stack", "up", "--dir", str(stack.directory)]).stdout
+    shell = subprocess.run(["sh", "-c", 'eval "$0"; env', printed], env={}, capture_output=True, text=True, check=True)
+    told = dict(line.split("=", 1) for line in shell.stdout.splitlines())
+    assert {name: told.get(name) for name in stack.environment()} == stack.environment()
+    assert f"cdc-masker stack down --dir {stack.directory}" in printed
+
+    assert runner.invoke(app, ["stack", "status", "--dir", str(stack.directory)]).exit_code == 0
+    nothing = runner.invoke(app, ["stack", "status", "--dir", str(tmp_path)])
+    assert nothing.exit_code == 1
+    assert nothing.stdout.count("stopped") == len(PARTS)
+    assert runner.invoke(app, ["stack", "down", "--dir", str(tmp_path)]).exit_code == 0
 
 
 def test_starting_again_changes_nothing(stack: Stack) -> None:
