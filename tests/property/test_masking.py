@@ -117,7 +117,7 @@ _schemas: st.SearchStrategy[dict[str, Any]] = st.deferred(
 def test_anything_at_all_has_one_outcome(
     value: object, key: object, headers: list[tuple[str, bytes | None]], topic: str
 ) -> None:
-    _has_one_outcome(Record(topic, 1, 2, 3, _bytes(key), _bytes(value), tuple(headers)))
+    _one_outcome(Record(topic, 1, 2, 3, _bytes(key), _bytes(value), tuple(headers)))
 
 
 @many
@@ -157,7 +157,7 @@ _TROUBLE = [
 ]
 
 
-def _has_one_outcome(record: Record) -> None:
+def _one_outcome(record: Record) -> Outcome:
     outcome = Masker(EMPTY, KEYS).mask(record)
     assert (outcome.topic, outcome.partition, outcome.offset) == (record.topic, record.partition, record.offset)
     if outcome.fate is Fate.QUARANTINED:
@@ -168,6 +168,7 @@ def _has_one_outcome(record: Record) -> None:
         assert outcome.published
         for text in (outcome.key, outcome.value):
             assert text is None or isinstance(json.loads(text), dict)
+    return outcome
 
 
 def _bytes(value: object) -> bytes | None:
