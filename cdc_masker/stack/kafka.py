@@ -12,9 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
 from cdc_masker.errors import SetupError
 from cdc_masker.stack import java
 from cdc_masker.stack.jars import Jars
@@ -109,6 +106,10 @@ class Kafka:
         """Nothing is left to do once the broker answers."""
 
     async def _answers(self) -> bool:
+        # Here, because it takes long to import, and every command of cdc-masker would wait for it.
+        from aiokafka.admin import AIOKafkaAdminClient
+        from aiokafka.errors import KafkaError
+
         admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers, request_timeout_ms=2000)
         try:
             await admin.start()

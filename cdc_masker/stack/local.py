@@ -100,16 +100,23 @@ class Stack:
 
     def down(self) -> None:
         """Stops every part and keeps its data."""
+        if not self._file.exists():
+            return
         with self._turn():
             for name in reversed(PARTS):
                 self._end(name, kill=False)
 
     def wipe(self) -> None:
-        """Stops every part and deletes data, logs and configuration."""
+        """Stops every part and deletes what this stack made: data, logs, configuration and state, and nothing else."""
         self.down()
+        for made in (*PARTS, "logs"):
+            shutil.rmtree(self.directory / made, ignore_errors=True)
         if self._state.postgres_home:
             shutil.rmtree(self._state.postgres_home, ignore_errors=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for made in (self._file.name, "lock"):
+            (self.directory / made).unlink(missing_ok=True)
+        if self.directory.is_dir() and not any(self.directory.iterdir()):
+            self.directory.rmdir()
         self._state = State.read(self._file)
 
     def status(self) -> list[PartStatus]:

@@ -140,6 +140,14 @@ def test_a_part_that_ends_at_its_start_is_an_error_that_names_its_log(tmp_path: 
     stack.wipe()
 
 
+def test_wiping_deletes_nothing_that_the_stack_did_not_make(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("five years of work")
+    stack = Stack(tmp_path)
+    stack.up("postgres")
+    stack.wipe()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_an_interrupted_start_ends_what_it_began(tmp_path: Path) -> None:
     def interrupt(told: str) -> None:
         if told.startswith("kafka: starting"):
