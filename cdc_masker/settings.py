@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _sasl_is_whole(self) -> Self:
         if self.kafka_security.startswith("SASL") and not (self.kafka_username and self.kafka_password):
-            raise ValueError(f"kafka_security={self.kafka_security} needs kafka_username and kafka_password")
+            raise ValueError(
+                f"{PREFIX}KAFKA_SECURITY={self.kafka_security} needs {PREFIX}KAFKA_USERNAME and {PREFIX}KAFKA_PASSWORD"
+            )
         return self
 
     @classmethod
@@ -190,7 +192,7 @@ class SecretFiles(PydanticBaseSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         variable = f"{PREFIX}{field_name}_FILE".upper()
         path = os.environ.get(variable)
-        if path is None or "SecretStr" not in str(field.annotation):
+        if not path or "SecretStr" not in str(field.annotation):
             return None, field_name, False
         try:
             return Path(path).read_text().rstrip("\r\n"), field_name, False
@@ -208,7 +210,7 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         problems = "; ".join(
-            f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()} {problem['msg'].removeprefix('Value error, ')}"
+            " ".join([*(f"{PREFIX}{part}".upper() for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")])
             for problem in error.errors(include_input=False, include_context=False, include_url=False)
         )
         raise SetupError(f"settings: {problems}") from None
