@@ -22,6 +22,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from cdc_masker.catalog.commands import upgrade
 from cdc_masker.events import AuditEntry
@@ -44,7 +45,7 @@ from alembic import op
 
 def upgrade():
     op.keep_column("shop.customers", "id", reason="an identity without meaning")
-    op.mask_column("shop.customers", "name", method="{method}", reason="a name")
+    {rule}
 """
 
 
@@ -145,12 +146,15 @@ class Deployment:
     # Policy
 
     def release(self, method: str) -> None:
-        """Releases a policy version in which `name` is masked by this method."""
+        """Releases a policy version in which `name` is masked by this method, or kept."""
         versions = self.home / "policies"
         versions.mkdir(exist_ok=True)
+        rule = f'op.mask_column("shop.customers", "name", method="{method}", reason="a name")'
+        if method == "keep":
+            rule = 'op.keep_column("shop.customers", "name", reason="the test looks for it")'
         number = len(list(versions.glob("*.py"))) + 1
         down = repr(f"p{number - 1}") if number > 1 else None
-        text = POLICY.format(revision=f"p{number}", down=down, labels=None if down else ("policy",), method=method)
+        text = POLICY.format(revision=f"p{number}", down=down, labels=None if down else ("policy",), rule=rule)
         (versions / f"p{number}.py").write_text(text)
         overrides = {key.removeprefix("CDC_MASKER_").lower(): value for key, value in self.environment.items() if
                      key.startswith("CDC_MASKER_")}  # fmt: skip
@@ -197,6 +201,12 @@ class Deployment:
                 worker.process.kill()
                 worker.process.wait()
 
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Runs another command of `cdc-masker`: exit code, standard output, standard error."""
+        program = Path(sys.executable).parent / "cdc-masker"
+        done = subprocess.run([program, *arguments], cwd=self.home, env=self.environment, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
     # Topics
 
     def create(self, topic: str, partitions: int = 1, **settings: str) -> None:
@@ -221,6 +231,18 @@ class Deployment:
             return len(described["partitions"])
 
         found: int = self._admin(run)
+        return found
+
+    def topics(self) -> list[str]:
+        found: list[str] = self._admin(lambda admin: admin.list_topics())
+        return found
+
+    def settings_of(self, topic: str) -> dict[str, str]:
+        async def run(admin: AIOKafkaAdminClient) -> dict[str, str]:
+            (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+            return {entry[0]: entry[1] for entry in answer.resources[0][4]}
+
+        found: dict[str, str] = self._admin(run)
         return found
 
     def produce(
