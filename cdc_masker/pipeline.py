@@ -7,7 +7,6 @@ randomness, so that a retry or a replay gives the same bytes. What a record hold
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import msgspec
 
@@ -16,7 +15,7 @@ from cdc_masker.codecs import connect, json
 from cdc_masker.engine import Engine, Table
 from cdc_masker.envelope import Control, Event, Key, RowChange, Tombstone
 from cdc_masker.errors import InputError, Reason
-from cdc_masker.events import Fate, Headers, Outcome, Record
+from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.methods import Keys
 from cdc_masker.plans import Plans
 from cdc_masker.policies import Policy
@@ -75,27 +74,34 @@ class Masker:
                 source = event.source
                 table = Table(source.name, source.schema, source.table, record.topic)
                 key = None if record.key is None else envelope.read_key(record.key, "key")
-                outcome = self._outcome(record, _fate(event), table, key)
-                return replace(outcome, value=self._value(event, table, key))
+                return self._published(
+                    record,
+                    _fate(event),
+                    self._key(table, key),
+                    self._value(event, table, key),
+                    self._let_through(record, table, key),
+                )
             case Tombstone():
                 if record.key is None:
                     raise InputError(Reason.UNKNOWN_SHAPE, "value")
                 key = envelope.read_key(record.key, "key")
-                return self._outcome(record, Fate.MASKED, self._engine.table_of(record.topic), key)
+                table = self._engine.table_of(record.topic)
+                headers = self._let_through(record, table, key)
+                return self._published(record, Fate.MASKED, self._key(table, key), None, headers)
             case Control() as control:
-                outcome = self._outcome(record, Fate.CONTROL, Table("", "", "", record.topic), None)
-                return replace(
-                    outcome,
-                    key=envelope.wrap(_control_schema(control.key_schema), control.key),
-                    value=envelope.wrap(_control_schema(control.schema), control.value),
+                return self._published(
+                    record,
+                    Fate.CONTROL,
+                    envelope.wrap(_control_schema(control.key_schema), control.key),
+                    envelope.wrap(_control_schema(control.schema), control.value),
+                    self._let_through(record, Table("", "", "", record.topic), None),
                 )
 
-    def _outcome(self, record: Record, fate: Fate, table: Table, key: Key | None) -> Outcome:
-        """The masked record but for its value."""
-        masked_key = None
-        if key is not None:
-            plan, schema = self._plans.key(table, key)
-            masked_key = envelope.wrap(schema, plan.apply(key.columns, "key"))
+    def _published(
+        self, record: Record, fate: Fate, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
+    ) -> Outcome:
+        """The masked record, with a header that tells where it came from and what it was made by."""
+        origin = f"v=1;p={record.partition};o={record.offset};{self._made_by}"
         return Outcome(
             fate,
             record.topic,
@@ -103,9 +109,16 @@ class Masker:
             record.offset,
             record.timestamp,
             target=self._output_prefix + record.topic,
-            key=masked_key,
-            headers=self._masked_headers(record, table, key),
+            key=key,
+            value=value,
+            headers=(*headers, (HEADER, origin.encode())),
         )
+
+    def _key(self, table: Table, key: Key | None) -> bytes | None:
+        if key is None:
+            return None
+        plan, schema = self._plans.key(table, key)
+        return envelope.wrap(schema, plan.apply(key.columns, "key"))
 
     def _value(self, event: Event, table: Table, key: Key | None) -> bytes:
         key_columns = frozenset(key.columns) if key is not None else frozenset[str]()
@@ -124,16 +137,15 @@ class Masker:
             masked[place] = plan.apply(row, place)
         return envelope.write(event, masked, None if described is None else described.schema)
 
-    def _masked_headers(self, record: Record, table: Table, key: Key | None) -> Headers:
-        """Headers that the policy lets through, the other key of a key change masked as the key, and where this came from."""
+    def _let_through(self, record: Record, table: Table, key: Key | None) -> list[tuple[str, bytes | None]]:
+        """The headers that the policy allows, and the other key of a key change, masked as the key."""
         kept: list[tuple[str, bytes | None]] = []
         for name, value in record.headers:
             if name in envelope.KEY_HEADERS and value is not None:
                 kept.append((name, self._other_key(value, table, key, name)))
             elif name in self._headers:
                 kept.append((name, value))
-        made_from = f"v=1;p={record.partition};o={record.offset};{self._made_by}"
-        return (*kept, (HEADER, made_from.encode()))
+        return kept
 
     def _other_key(self, text: bytes, table: Table, key: Key | None, place: str) -> bytes:
         if key is None:
