@@ -26,6 +26,6 @@ def fail_stop(doing: str, error: BaseException) -> NoReturn:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
     told = str(error) if isinstance(error, CdcMaskerError) else type(error).__name__ + place
-    logger.critical("%s: %s; the process ends, nothing of it was published, the next one goes on there", doing, told)
+    logger.critical("%s: %s; the process ends, and the next one goes on at the committed offsets", doing, told)
     logging.shutdown()
     os._exit(EXIT_FAILED)

@@ -195,7 +195,7 @@ class Lane:
         await asyncio.wait_for(self._publisher.start(), parts.settings.transaction_timeout)
 
         committed = (await parts.cluster.committed(parts.settings.app_id, [self.partition])).get(self.partition)
-        self.incarnation = (await parts.topics.sources())[topic].incarnation
+        self.incarnation = await self._topic_id()
         audited, masked_before = None, False
         if committed is None:
             await parts.lag.settle()  # what was published before the fence is in PostgreSQL after this
@@ -213,6 +213,12 @@ class Lane:
             earliest=earliest,
             end=end,
         )
+
+    async def _topic_id(self) -> str:
+        source = (await self._parts.topics.sources()).get(self.partition.topic)
+        if source is None:
+            raise TransientError(f"topic {self.partition.topic} is gone")
+        return source.incarnation
 
     # Masking
 
@@ -235,6 +241,11 @@ class Lane:
         except Fenced:
             self._fenced()
             return
+        except TimeoutError:
+            seconds = self._parts.settings.transaction_timeout
+            fail_stop(
+                f"publishing {self} from offset {batch.start}", TransientError(f"Kafka did not end it within {seconds:g} s")
+            )
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # fail-stop

@@ -11,7 +11,7 @@ import asyncio
 import logging
 
 from cdc_masker import metrics
-from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError, TransientError
+from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError
 from cdc_masker.methods import Keys
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
@@ -61,7 +61,7 @@ class Maskers:
             self._replace(policy)
         except TransientError:
             logger.warning("the catalog can't be reached; masking goes on under policy version %d", self.version)
-        except (PolicyError, SetupError) as error:
+        except CdcMaskerError as error:
             self._refuse(error)
 
     def _replace(self, policy: Policy) -> None:

@@ -163,7 +163,7 @@ class Deployment:
     # Workers
 
     def start(self, *, by: str = "cdc-masker", level: str = "info", **settings: str) -> Worker:
-        """Starts a worker, by `faust` or by `cdc-masker`; more settings may be given."""
+        """Starts a worker, by `faust`, `cdc-masker` or a Python script; more settings may be given."""
         port = free_port()
         log = self.home / f"worker-{len(self.workers)}.log"
         environment = {
@@ -176,9 +176,10 @@ class Deployment:
             "cdc-masker": [programs / "cdc-masker", "worker", "-l", level],
             "faust": [programs / "faust", "-A", "cdc_masker.worker", "worker", "-l", level],
         }
+        command = commands.get(by) or [sys.executable, by]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                commands[by], cwd=self.home, env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                command, cwd=self.home, env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
             )
         worker = Worker(process, log, port)
         self.workers.append(worker)

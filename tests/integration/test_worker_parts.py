@@ -1,0 +1,125 @@
+"""The parts of a worker that decide, without servers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from cdc_masker import metrics
+from cdc_masker.errors import PolicyError
+from cdc_masker.events import Record
+from cdc_masker.kafka.auditing import AuditLag
+from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, resume
+from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.lanes import Batch, Lanes, Parts
+from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.topics import Topics
+from cdc_masker.kafka.wire import Committed
+from cdc_masker.keys import new_keyring
+from cdc_masker.policies import EMPTY, Policy, Rule
+from cdc_masker.settings import Settings, load
+from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryPolicies
+
+HERE = "here"
+CHECKPOINT = Checkpoint(policy=7, incarnation=HERE).encode()
+
+
+def at(**known: Any) -> tuple[int, int]:
+    """Where masking goes on in a log that holds the offsets 10 to 99, and the policy that is needed."""
+    nothing = {"committed": None, "audited": None, "masked_before": False, "incarnation": HERE, "earliest": 10, "end": 100}
+    found = resume("shop.crm.customers", 2, **(nothing | known))
+    return found.offset, found.policy
+
+
+def test_the_committed_offset_comes_first_then_the_audit_then_the_start() -> None:
+    assert at() == (10, 0)
+    assert at(audited=41) == (42, 0)
+    assert at(audited=41, committed=Committed(50, CHECKPOINT), masked_before=True) == (50, 7)
+    assert at(committed=Committed(100, CHECKPOINT)) == (100, 7)
+
+
+@pytest.mark.parametrize(
+    ("known", "code"),
+    [
+        ({"committed": Committed(9, CHECKPOINT)}, "out_of_range"),
+        ({"committed": Committed(101, CHECKPOINT)}, "out_of_range"),
+        ({"audited": 5}, "out_of_range"),
+        ({"committed": Committed(50, CHECKPOINT), "incarnation": "another"}, "other_incarnation"),
+        ({"masked_before": True}, "other_incarnation"),
+        ({"committed": Committed(50, "")}, "foreign_offset"),
+        ({"committed": Committed(50, '{"v":1}')}, "foreign_offset"),
+        ({"committed": Committed(50, "\ud800")}, "foreign_offset"),
+    ],
+)
+def test_a_position_that_does_not_fit_halts_the_partition(known: dict[str, Any], code: str) -> None:
+    with pytest.raises(PartitionHalted, match=r"shop\.crm\.customers\[2\]") as refused:
+        at(**known)
+    assert refused.value.code == code
+
+
+def test_a_checkpoint_is_as_documented() -> None:
+    assert CHECKPOINT == '{"v":1,"head":null,"policy":7,"incarnation":"here"}'
+    assert Checkpoint.decode(CHECKPOINT) == Checkpoint(policy=7, incarnation=HERE)
+
+
+def policy(version: int, method: str = "null") -> Policy:
+    return Policy.of(version, rules=[Rule(schema="crm", table="customers", column="email", method=method)])
+
+
+def policies_refused() -> float:
+    (line,) = (line for line in metrics.render().decode().splitlines() if line.startswith("cdc_masker_policies_refused_total "))
+    return float(line.split()[1])
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    return load()
+
+
+async def test_a_policy_is_replaced_by_a_newer_one_only(settings: Settings) -> None:
+    source = MemoryPolicies(policy(2))
+    maskers = Maskers(settings, source, new_keyring(), policy(2))
+    before = maskers.get(1, 1 << 20)
+    for refused in (policy(1), policy(2, "redact"), policy(3, "no-such-method")):
+        count = policies_refused()
+        source.release(refused)
+        await maskers.refresh()
+        assert maskers.get(1, 1 << 20) is before
+        assert policies_refused() == count + 1
+    changed = asyncio.ensure_future(maskers.changed())
+    await asyncio.sleep(0)
+    source.release(policy(4))
+    await maskers.refresh()
+    await asyncio.wait_for(changed, 1)
+    assert maskers.version == maskers.get(1, 1 << 20).policy.version == 4
+    assert before.policy.version == 2  # a batch that holds it is masked by it to its end
+
+
+def test_a_policy_that_does_not_compile_is_refused_at_the_start(settings: Settings) -> None:
+    with pytest.raises(PolicyError, match=r"crm\.customers\.email"):
+        Maskers(settings, MemoryPolicies(), new_keyring(), policy(1, "no-such-method"))
+
+
+async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -> None:
+    cluster = Cluster(settings)
+    parts = Parts(
+        settings=settings,
+        worker="test",
+        cluster=cluster,
+        topics=Topics(cluster, settings),
+        generations=MemoryGenerations(),
+        audit=MemoryAudit(),
+        lag=AuditLag(settings, cluster),
+        maskers=Maskers(settings, MemoryPolicies(), new_keyring(), EMPTY),
+    )
+    lanes = Lanes(parts)
+    late = Batch(TopicPartition("raw", 0), 1, 0, 1, 1, (Record("raw", 0, 0, 0, None, b"canary"),))
+    assert "canary" not in repr(late)
+    await lanes.take(late)
+    assert b"cdc_masker_stale_batches_total 1.0" in metrics.render()
+    assert lanes.hungry() == []
