@@ -107,16 +107,16 @@ class Stack:
                 self._end(name, kill=False)
 
     def wipe(self) -> None:
-        """Stops every part and deletes what this stack made: data, logs, configuration and state, and nothing else."""
+        """Stops every part and deletes the directory, or, when that was there before the stack, what the stack put in it."""
         self.down()
-        for made in (*PARTS, "logs"):
-            shutil.rmtree(self.directory / made, ignore_errors=True)
         if self._state.postgres_home:
             shutil.rmtree(self._state.postgres_home, ignore_errors=True)
-        for made in (self._file.name, "lock"):
-            (self.directory / made).unlink(missing_ok=True)
-        if self.directory.is_dir() and not any(self.directory.iterdir()):
-            self.directory.rmdir()
+        if self._state.made_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        for part in (*PARTS, "logs"):
+            shutil.rmtree(self.directory / part, ignore_errors=True)
+        for file in (self._file.name, "lock"):
+            (self.directory / file).unlink(missing_ok=True)
         self._state = State.read(self._file)
 
     def status(self) -> list[PartStatus]:
@@ -257,6 +257,7 @@ class Stack:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Waits until no other program changes this stack, and sees what the last one did."""
+        made_directory = not self.directory.exists()
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("w") as lock:
             try:
@@ -265,6 +266,7 @@ class Stack:
                 self._progress(f"waiting for another program that uses {self.directory}")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             self._state = State.read(self._file)
+            self._state.made_directory |= made_directory
             yield
 
 

@@ -17,10 +17,14 @@ __all__ = ["State"]
 
 
 class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`ports` by their names, `processes` by parts; a part that was stopped keeps its ports."""
+    """`ports` by their names, `processes` by parts; a part that was stopped keeps its ports.
+
+    `made_directory` tells whether the stack's directory was made for it, so that it may be deleted whole.
+    """
 
     format: int = 1
     password: str
+    made_directory: bool = False
     postgres_home: str | None = None
     ports: dict[str, int] = msgspec.field(default_factory=dict)
     processes: dict[str, Process] = msgspec.field(default_factory=dict)
