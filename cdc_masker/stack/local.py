@@ -72,7 +72,7 @@ def default_directory() -> Path:
 
 
 class Stack:
-    """The stack in one directory, whether it runs or not. As a context manager it is taken down at the end.
+    """The stack in one directory, whether it runs or not. As a context manager it is wiped at the end.
 
     `progress` is told, in a few words, what is being done. Whatever can't be done raises `SetupError`.
     """
@@ -87,7 +87,7 @@ class Stack:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.down()
+        self.wipe()
 
     # What is done to all of it
 

@@ -23,8 +23,7 @@ WORKER_PASSWORD = "worker's own"
 
 
 def test_nobody_needs_to_be_a_superuser_once_it_is_set_up(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "stack")
-    try:
+    with Stack(tmp_path / "stack") as stack:
         stack.up()
         stack.sql("drop role debezium")  # the local stack's own is a superuser
         _make_databases(stack)
@@ -38,8 +37,6 @@ def test_nobody_needs_to_be_a_superuser_once_it_is_set_up(tmp_path: Path) -> Non
         assert asyncio.run(_as_worker(catalog, "select count(*) from cdc_masker.policy_version")) == 1
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             asyncio.run(_as_worker(catalog, "delete from cdc_masker.policy_version"))
-    finally:
-        stack.wipe()
 
 
 def _make_databases(stack: Stack) -> None:
