@@ -129,6 +129,9 @@ class Lane:
                 raise RuntimeError("a batch was lost on its way to the agent")
             self._work = asyncio.create_task(self._mask_and_publish(batch))
             await asyncio.shield(self._work)
+        except asyncio.CancelledError:
+            if self._work is None or not self._work.cancelled():  # else the lane was closed, and the caller goes on
+                raise
         finally:
             self.pending -= 1
 

@@ -100,8 +100,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         wanted = {partition for partition in active_partitions if partition in self._cursors}
         if not self.consumer.flow_active:
             return {}
-        if not wanted:  # to aiokafka, an empty set means all partitions
-            await asyncio.sleep(_BUSY_SECONDS)
+        if not wanted:
+            # To aiokafka an empty set means all partitions. The context tells it we are not stuck, else it leaves the group.
+            with consumer._fetcher._subscriptions.fetch_context():
+                await asyncio.sleep(_BUSY_SECONDS)
             return {}
         try:
             fetched = await super()._fetch_records(consumer, wanted, timeout, max_records)
@@ -161,7 +163,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     @property
     def _lanes(self) -> Lanes:
-        lanes: Lanes = self.transport.lanes
+        lanes: Lanes | None = self.transport.lanes
+        assert lanes is not None  # the app sets it before the consumer starts
         return lanes
 
     # Assignment
@@ -194,7 +197,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Lanes seek, each when it is ready."""
 
     async def on_stop(self) -> None:
-        await self._lanes.close()
+        if self.transport.lanes is not None:  # else the worker is stopped before it was ready to start
+            await self.transport.lanes.close()
         await super().on_stop()
 
     # Records
@@ -205,9 +209,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         timeout: float,  # noqa: ASYNC109  # Faust's signature
     ) -> Mapping[TP, list[Batch]]:
         wanted = self._lanes.hungry()
-        if not wanted:
-            await asyncio.sleep(_BUSY_SECONDS)
-            return {}
         try:
             patience = timeout if self._lanes.idle else _BUSY_SECONDS
             fetched: dict[TopicPartition, Batch] = await self._thread.getmany(wanted, patience)
@@ -248,9 +249,9 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
     """Names the consumer to Faust, and knows what it works with. `lanes` is set before the consumer starts."""
 
     Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
-    lanes: Lanes
 
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__(app.conf.broker, app)
         self.settings = settings
+        self.lanes: Lanes | None = None
         self.sources: frozenset[str] = frozenset()

@@ -54,6 +54,13 @@ def test_both_ways_of_starting_mask_and_stop_in_the_middle_of_work(deploy: Deplo
     assert_exactly_once(deployment.masked(), {0: count // 2, 1: count // 2})
 
 
+def test_it_stops_while_it_still_waits_for_what_it_needs(deploy: Deploy) -> None:
+    worker = deploy().start(source_topics="not.there.yet")
+    until(lambda: "Starting" in worker.log.read_text(), 30)
+    assert worker.kill(signal.SIGTERM) == 0
+    assert "Traceback" not in worker.log.read_text()
+
+
 def test_what_is_masked_where_and_what_is_told(deploy: Deploy) -> None:
     """Bad records among good ones, at the log's most talkative level."""
     bad = [(b"{}", b"not json " + CANARY.encode()), (None, b'{"no":"envelope"}'), (b"\xff", b"\xff" + CANARY.encode())]
