@@ -31,7 +31,7 @@ __all__ = ["check", "start"]
 T = TypeVar("T")
 
 _RETRY_SECONDS = 0.5
-_WAITING_SHARE = 0.7  # of startup_timeout is spent waiting; the rest is for the process to start and to say why not
+_WAITING_SHARE = 0.5  # of startup_timeout is spent waiting; the rest is for the process to start and to say why not
 
 
 class _NotYet(SetupError):

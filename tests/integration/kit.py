@@ -28,7 +28,7 @@ from cdc_masker.catalog.commands import upgrade
 from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import decode_entry
 from cdc_masker.keys import new_keyring, write
-from cdc_masker.settings import load
+from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Stack
 
 CANARY = "Wilhelmina-Sardonyx"
@@ -97,6 +97,10 @@ class Worker:
         pattern = re.compile(rf"^{name}(?:{{.*}})? (\S+)$", re.MULTILINE)
         return sum(map(float, pattern.findall(self.page("metrics")[1])))
 
+    def lanes(self) -> int:
+        """How many partitions it has."""
+        return len(re.findall(r"^cdc_masker_consumer_lag{", self.page("metrics")[1], re.MULTILINE))
+
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Sends a signal and waits for the end; gives the exit code."""
         self.process.send_signal(number)
@@ -156,9 +160,14 @@ class Deployment:
         down = repr(f"p{number - 1}") if number > 1 else None
         text = POLICY.format(revision=f"p{number}", down=down, labels=None if down else ("policy",), rule=rule)
         (versions / f"p{number}.py").write_text(text)
-        overrides = {key.removeprefix("CDC_MASKER_").lower(): value for key, value in self.environment.items() if
-                     key.startswith("CDC_MASKER_")}  # fmt: skip
-        upgrade(load(**overrides), versions)
+        upgrade(self.settings(), versions)
+
+    def settings(self, **more: str) -> Settings:
+        """The settings that its workers have."""
+        ours = {
+            key.removeprefix("CDC_MASKER_").lower(): value for key, value in self.environment.items() if "CDC_MASKER" in key
+        }
+        return load(**{**ours, **more})
 
     # Workers
 
@@ -192,7 +201,7 @@ class Deployment:
             assert worker.process.poll() is None, worker.log.read_text()
             return worker.page("ready")[0] == 200
 
-        until(answers, 30, lambda: worker.log.read_text()[-3000:])
+        until(answers, 60, lambda: worker.log.read_text()[-3000:])
         return worker
 
     def close(self) -> None:

@@ -21,10 +21,11 @@ def test_a_worker_is_killed_in_the_middle_of_a_transaction(deploy: Deploy) -> No
     count = 200_000
     deployment = deploy(batch_records="1000")
     deployment.create(deployment.topic, PARTITIONS)
-    deployment.produce(count, partitions=PARTITIONS)
     survivor, victim = deployment.start(), deployment.start()
     deployment.ready(survivor)
     deployment.ready(victim)
+    until(lambda: [worker.lanes() for worker in (survivor, victim)] == [2, 2], 30)
+    deployment.produce(count, partitions=PARTITIONS)
 
     left_open = kill_with_open_transaction(deployment, victim)
     remaining = count - deployment.audited()
