@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cdc_masker.cli import audit, capture, connector, db, keys, mask, policy, settings, stack, worker
+from cdc_masker.cli import audit, capture, connector, db, keys, leaks, mask, policy, settings, stack, worker
 from cdc_masker.errors import CdcMaskerError
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("mask")(mask.mask)
 app.command("capture")(capture.capture)
+app.command("leaks")(leaks.leaks)
 app.command("settings")(settings.settings)
 app.command("worker")(worker.worker)
 app.add_typer(keys.app, name="keys")
