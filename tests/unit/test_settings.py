@@ -153,6 +153,12 @@ def test_no_print_of_the_settings_shows_a_secret(monkeypatch: pytest.MonkeyPatch
     assert _url() == url
 
 
+def test_a_validation_error_that_nobody_caught_shows_no_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"web_port": SECRET})
+    assert SECRET not in str(caught.value)
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load().web_port = 1
