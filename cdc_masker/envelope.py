@@ -45,7 +45,8 @@ KEY_HEADERS = ("__debezium.newkey", "__debezium.oldkey")
 IMAGES = ("before", "after", "message")
 HEARTBEAT_TOPIC = "__debezium-heartbeat"
 
-_OptionalInt = int | None | UnsetType
+_Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_OptionalInt = _Int64 | None | UnsetType
 _OptionalText = str | None | UnsetType
 
 
@@ -74,8 +75,8 @@ class Transaction(msgspec.Struct, kw_only=True):
     """The `transaction` block."""
 
     id: str
-    total_order: int
-    data_collection_order: int
+    total_order: _Int64
+    data_collection_order: _Int64
 
 
 _OptionalTransaction = Transaction | None | UnsetType
@@ -112,7 +113,7 @@ class LogicalMessage(msgspec.Struct, kw_only=True):
 
 class _Collection(msgspec.Struct):
     data_collection: str
-    event_count: int
+    event_count: _Int64
 
 
 _TransactionId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(:[0-9]+)?$")]
@@ -121,9 +122,9 @@ _TransactionId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(:[0-9]+)?$")]
 class _TransactionMetadata(msgspec.Struct, kw_only=True):
     status: Literal["BEGIN", "END"]
     id: _TransactionId
-    event_count: int | None
+    event_count: _Int64 | None
     data_collections: list[_Collection] | None
-    ts_ms: int
+    ts_ms: _Int64
 
 
 class _TransactionKey(msgspec.Struct):
@@ -131,7 +132,7 @@ class _TransactionKey(msgspec.Struct):
 
 
 class _Heartbeat(msgspec.Struct):
-    ts_ms: int
+    ts_ms: _Int64
 
 
 class _HeartbeatKey(msgspec.Struct):
@@ -257,6 +258,7 @@ def read_key(text: bytes, place: str) -> Key:
     if not columns:
         raise InputError(Reason.BAD_KEY, place)
     _check_length(text, json.compact_length(columns), schema, place)
+    json.refuse_nested_duplicates(text if schema is None else text[len(schema) :], columns, place)
     return Key(schema, columns)
 
 

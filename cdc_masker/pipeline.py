@@ -125,9 +125,10 @@ class Masker:
         described = None if event.schema is None else self._plans.event(table, event.schema, key_columns)
         masked = {}
         for place, image in event.images():
-            if bytes(image) == b"null":
+            text = bytes(image)
+            if text == b"null":
                 continue
-            row = json.members(image, Reason.BAD_ENVELOPE, place)
+            row = json.members(text, Reason.BAD_ENVELOPE, place)
             if described is None:
                 plan = self._plans.plain(table, row, key_columns)
             elif place in described.rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Annotated
 
 import msgspec
@@ -62,6 +63,7 @@ class _Withheld(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _line = msgspec.json.Decoder(_Line)
+_place = re.compile(rf"\b({'|'.join(_Line.__struct_fields__)})\b")
 
 
 def decode_line(line: bytes) -> Record:
@@ -77,8 +79,11 @@ def decode_line(line: bytes) -> Record:
             _bytes(parsed.value),
             tuple((name, _bytes(value)) for name, value in parsed.headers),
         )
-    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
-        problem = str(error) if isinstance(error, msgspec.ValidationError) else "not JSON, UTF-8 or base64"
+    except msgspec.ValidationError as error:  # its text may quote a name that stood there
+        place = _place.search(str(error))
+        problem = f"{place[0] if place else 'a member'} is not as it has to be"
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        problem = "not JSON, UTF-8 or base64"
     raise CaptureError(f"not a capture line: {problem}")
 
 

@@ -131,6 +131,12 @@ TWICE = {
     "row, not ASCII": event('{"é":1,"é":2}'),
     "row, not ASCII written in two ways": event('{"é":1,"\\u00e9":2}'),
     "before": event('{"a":1}', before='{"a":1,"a":1}'),
+    "kept object": event('{"a":{"x":1,"x":2}}'),
+    "kept object, deep inside": event('{"a":[1,{"b":[{"x":1,"y":2,"x":1}]}]}'),
+    "kept object, written in two ways": event('{"a":{"x":1,"\\u0078":2}}'),
+    "object that is redacted": event('{"u":{"x":1,"x":2}}'),
+    "object that is tokenized": event('{"n":[{"x":1,"x":2}]}'),
+    "object in before": event('{"a":1}', before='{"a":{"x":{},"x":{}}}'),
     "source": event('{"a":1}', source=SOURCE[:-1] + ',"table":"people"}'),
     "source, another table": event('{"a":1}', source='{"table":"other",' + SOURCE[1:]),
     "source, a field nobody knows": event('{"a":1}', source=SOURCE[:-1] + ',"x":1,"x":2}'),
@@ -145,7 +151,7 @@ def test_a_name_that_stands_twice_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ['{"a":1,"a":2}', '{"a":1,"\\u0061":1}', '{ "a":1, "a":1 }', '{"é":1,"é":1}', '{"a":1,"b":2,"a":1}']
+    "key", ['{"a":{"x":1,"x":2}}', '{"a":1,"a":2}', '{"a":1,"\\u0061":1}', '{ "a":1, "a":1 }', '{"é":1,"é":1}', '{"a":1,"b":2,"a":1}']
 )
 def test_a_name_that_stands_twice_in_a_key_is_refused(key: str) -> None:
     assert reason_of(event('{"a":1}'), key) is Reason.AMBIGUOUS_JSON
@@ -176,6 +182,24 @@ def test_a_name_that_stands_twice_around_or_in_a_schema_is_refused() -> None:
 
 def test_a_name_may_stand_once_on_each_level() -> None:
     assert reason_of(event('{"a":{"a":{"a":1}},"op":{"op":1}}')) is None
+    assert reason_of(event('{"a":[{"a":1},{"a":1}],"n":"{\\"x\\":1,\\"x\\":2}"}')) is None
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1" * 30, "1e3", "1.0", "1e400"])
+@pytest.mark.parametrize("name", ["lsn", "ts_ms", "total_order"])
+def test_a_typed_field_holds_integers_of_64_bits_only(name: str, number: str) -> None:
+    members_ = {
+        "lsn": {"source": SOURCE.replace("46767384,", number + ",")},
+        "ts_ms": {"ts_ms": number},
+        "total_order": {"transaction": f'{{"id":"1:2","total_order":{number},"data_collection_order":1}}'},
+    }[name]
+    assert number in event("{}", **members_)
+    assert reason_of(event('{"a":1}', **members_)) is Reason.UNKNOWN_SHAPE
+
+
+@pytest.mark.parametrize("number", ["9223372036854775807", "-9223372036854775808", "-0", "0"])
+def test_a_typed_field_holds_any_integer_of_64_bits(number: str) -> None:
+    assert reason_of(event('{"a":1}', ts_ms=number)) is None
 
 
 def nested(depth: int) -> str:
@@ -209,7 +233,7 @@ def test_an_error_holds_place_and_reason_only() -> None:
     with pytest.raises(InputError) as caught:
         members(b'{"secret":1,"secret":2}', Reason.BAD_KEY, "key")
     assert str(caught.value) == "ambiguous_json at key"
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
     with pytest.raises(InputError) as caught:
         refuse_duplicates(b'{"x":{"secret":1,"secret":2}}', "before")
     assert str(caught.value) == "ambiguous_json at before"
