@@ -10,7 +10,7 @@ import typer
 
 from cdc_masker.cli.files import read_bytes, reading, writing
 from cdc_masker.codecs.capture import CaptureError, decode_line, encode_outcome
-from cdc_masker.errors import CdcMaskerError
+from cdc_masker.errors import CdcMaskerError, SetupError
 from cdc_masker.keys import FileKeys, new_keyring
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
@@ -28,6 +28,8 @@ def mask(
 
     Input lines are Kafka records, as `cdc-masker capture` writes them; output lines are what became of each.
     """
+    if str(output) != "-" and output.exists() and source.exists() and output.samefile(source):
+        raise SetupError(f"{output} is the input, too; writing it would empty it before it is read: choose another name")
     rules = EMPTY if policy is None else Policy.from_document(read_bytes(policy))
     if keys is None:
         print("cdc-masker: no --keys: tokens of this run are made with a key that ends with it", file=sys.stderr)

@@ -274,3 +274,10 @@ def test_the_installed_program_does_the_same_in_a_process_of_its_own(run: Run) -
     for lines in (line(event(a=1, b=CANARY), '{"a":1}'), line(event(a=1)) + CANARY.encode()):
         done = subprocess.run([PROGRAM, *arguments], input=lines, capture_output=True, check=False, timeout=60)
         assert Result(done.returncode, done.stdout, done.stderr) == run(*arguments, stdin=lines)
+
+
+def test_mask_refuses_to_write_over_its_input(run: Run, tmp_path: Path) -> None:
+    capture = tmp_path / "capture.jsonl"
+    capture.write_bytes(line(event(id=1)))
+    assert run("mask", str(capture), "-o", str(capture)).returncode == 2
+    assert capture.read_bytes() == line(event(id=1))
