@@ -2,8 +2,9 @@
 
 An `Engine` is one policy with its keys. For a table and a column layout it compiles a `RowPlan` (`cdc_masker.plans` keeps
 them): for each column the text that goes before it and a function from raw JSON text to masked JSON text. A column's
-decision is, in this order: the rule that names it; for a key column, a token in a domain of its own, so that rows keep
-their identity; the default, which redacts. A method that can't work on the column's real type is a redaction, too.
+decision is, in this order: the rule that names it, or the rules that name its parts (`cdc_masker.nested`); for a key column, a
+token in a domain of its own, so that rows keep their identity; the default, which redacts. A method that can't work on the
+column's real type is a redaction, too.
 
 The key, the images and the headers of a record go through plans made from the same decisions, so that equal columns agree.
 """
@@ -12,19 +13,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 import orjson
 
-from cdc_masker import methods
+from cdc_masker import methods, nested
 from cdc_masker.codecs.connect import Layout
 from cdc_masker.codecs.json import Members
 from cdc_masker.errors import InputError, PolicyError, Reason
-from cdc_masker.methods import Column, Compute, Constant, Keep, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.methods import Column, Compute, Constant, Keep, Keys, Method, Rewrite, Transform, Unmaskable, redaction
 from cdc_masker.methods.constant import Redact
 from cdc_masker.methods.token import Tokenize
+from cdc_masker.nested import Parts
 from cdc_masker.policies import ANY_SERVER, Policy, Rule
 from cdc_masker.schemas import Type, from_postgres
 
@@ -76,8 +79,7 @@ class RowPlan:
 
 def check(policy: Policy) -> None:
     """Raises `PolicyError` naming the first rule that can't be carried out."""
-    for rule in policy.rules:
-        _build(rule)
+    _decisions(policy.rules)
     for domain in policy.domains:
         if domain.epoch < 1:
             raise PolicyError(f"domain {domain.name}", "epoch counts from 1")
@@ -91,12 +93,12 @@ class Engine:
 
     def __init__(self, policy: Policy, keys: Keys) -> None:
         check(policy)
+        self._decisions = _decisions(policy.rules)
         self._keys = keys
         self._epochs = {domain.name: domain.epoch for domain in policy.domains}
-        self._rules = {(rule.server, rule.schema, rule.table, rule.column): rule for rule in policy.rules}
         self._tables_by_topic = _tables_by_topic(policy.rules)
-        for rule in policy.rules:  # a key that is missing is found now, not at the first event that needs it
-            _build(rule).compile(self._column(rule, from_postgres(rule.type) if rule.type else None), keys)
+        for decision in self._decisions.values():  # a key that is missing is found now, not at the first event that needs it
+            self._compile(decision, None)
 
     def compile(self, table: Table, layout: Layout, key: frozenset[str]) -> RowPlan:
         """The plan for rows of `table` with the columns of `layout`, of which `key` are the columns of the record's key."""
@@ -122,35 +124,50 @@ class Engine:
         return found[0] if found else Table("", "", "", topic)
 
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool) -> Transform:
-        rule = self._rule(table, name)
-        method: Method
-        if rule is not None:
-            method = _build(rule)
-            column = self._column(rule, type_ or (from_postgres(rule.type) if rule.type else None))
-        else:
-            method = Tokenize() if in_key else Redact()
-            # A tombstone knows its topic only: the domain of an undecided key column must not need more.
-            domain = json.dumps(["key", table.topic, name])
-            column = Column(place=name, type=type_, domain=domain, epochs=self._epoch)
+        for server in (table.server, ANY_SERVER):
+            decision = self._decisions.get((server, table.schema, table.name, name))
+            if decision is not None:
+                return self._compile(decision, type_)
+        # A tombstone knows its topic only: the domain of an undecided key column must not need more.
+        domain = json.dumps(["key", table.topic, name])
+        column = Column(place=name, type=type_, domain=domain, epochs=self._epoch)
+        return self._transform(Tokenize() if in_key else Redact(), column)
+
+    def _compile(self, decision: Rule | Parts, type_: Type | None) -> Transform:
+        """What was decided, for a column of that type; without one, of the type that the rules state."""
+        if isinstance(decision, Parts):
+            return nested.compile_parts(decision, type_ or decision.type, self._column, self._keys)
+        column = self._column(decision, type_ or (from_postgres(decision.type) if decision.type else None))
+        return self._transform(_build(decision), column)
+
+    def _transform(self, method: Method, column: Column) -> Transform:
         if column.type is not None and not method.accepts(column.type):
             return redaction(column.type)
         return method.compile(column, self._keys)
 
-    def _rule(self, table: Table, column: str) -> Rule | None:
-        named = self._rules.get((table.server, table.schema, table.name, column))
-        return named or self._rules.get((ANY_SERVER, table.schema, table.name, column))
-
     def _column(self, rule: Rule, type_: Type | None) -> Column:
-        domain = json.dumps([rule.server, rule.schema, rule.table, rule.column])
+        names = [rule.server, rule.schema, rule.table, rule.column]
+        domain = json.dumps(names if rule.path is None else [*names, rule.path])
         return Column(place=rule.place, type=type_, domain=domain, epochs=self._epoch)
 
     def _epoch(self, domain: str) -> int:
         return self._epochs.get(domain, 1)
 
 
+def _decisions(rules: Iterable[Rule]) -> Mapping[tuple[str, str, str, str], Rule | Parts]:
+    """What is decided about each column, checked: one rule for the whole of it, or rules for parts. `rules` are sorted."""
+    found: dict[tuple[str, str, str, str], Rule | Parts] = {}
+    for column, group in groupby(rules, lambda rule: rule.target[:4]):
+        first, *others = group
+        if not others and first.path is None:
+            _build(first)
+            found[column] = first
+        else:
+            found[column] = nested.parts([first, *others])
+    return found
+
+
 def _build(rule: Rule) -> Method:
-    if rule.path is not None:
-        raise PolicyError(rule.place, "this version has no rules for parts of a column; leave path out")
     declared = None
     if rule.type is not None:
         declared = from_postgres(rule.type)
@@ -194,3 +211,15 @@ def _cell(transform: Transform) -> Cell | None:
                     return redacted
 
             return compute
+        case Rewrite(rewrite, type_):
+            fallback = orjson.dumps(redaction(type_).value)
+
+            def nested_value(text: bytes) -> bytes:
+                if text == b"null" or text in UNCHANGED:
+                    return text
+                try:
+                    return rewrite(text)
+                except Unmaskable:
+                    return fallback
+
+            return nested_value

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import msgspec
 import rfc8785
 
+from cdc_masker import paths
 from cdc_masker.errors import PolicyError
 
 __all__ = [
@@ -130,7 +131,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         envelopes: Iterable[EnvelopeShape] = (),
         headers: Iterable[str] = (),
     ) -> Self:
-        """A policy in normal form. Raises `PolicyError` when two members decide the same thing."""
+        """A policy in normal form. Raises `PolicyError` when two members decide the same thing, or a path can't be read."""
+        rules = tuple(rules)
+        for rule in rules:
+            if rule.path is not None:
+                paths.parse(rule.path, rule.place)
         return cls(
             version=version,
             rules=_unique("rules", rules, lambda rule: rule.target),

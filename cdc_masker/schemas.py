@@ -14,18 +14,18 @@ from typing import Any
 
 from cdc_masker.errors import InputError, Reason
 
-__all__ = ["Field", "Type", "from_connect", "from_postgres", "neutral", "to_connect"]
+__all__ = ["JSON", "Field", "Type", "from_connect", "from_postgres", "neutral", "to_connect"]
 
 ENUM = "io.debezium.data.Enum"
 UUID = "io.debezium.data.Uuid"
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 _VARIABLE_DECIMAL = "io.debezium.data.VariableScaleDecimal"
-_JSON = "io.debezium.data.Json"
+JSON = "io.debezium.data.Json"
 
 # The neutral value where zero of the base type is not a valid value of the semantic type.
 _NEUTRAL_BY_NAME: dict[str, Any] = {
     UUID: "00000000-0000-0000-0000-000000000000",
-    _JSON: "{}",
+    JSON: "{}",
     _DECIMAL: "AA==",
     _VARIABLE_DECIMAL: {"scale": 0, "value": "AA=="},
     "io.debezium.data.Bits": "AA==",
@@ -174,7 +174,7 @@ _POSTGRES: dict[str, Type] = {
     "bytea": Type(base="bytes"),
     "uuid": Type(base="string", name=UUID, version=1),
     "enum": Type(base="string", name=ENUM, version=1),
-    **dict.fromkeys(("json", "jsonb", "hstore"), Type(base="string", name=_JSON, version=1)),
+    **dict.fromkeys(("json", "jsonb", "hstore"), Type(base="string", name=JSON, version=1)),
     "xml": Type(base="string", name="io.debezium.data.Xml", version=1),
     "date": Type(base="int32", name="io.debezium.time.Date", version=1),
     **dict.fromkeys(("time", "time without time zone"), Type(base="int64", name="io.debezium.time.MicroTime", version=1)),

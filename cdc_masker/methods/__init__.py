@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.methods.base import Column, Compute, Constant, Keep, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.methods.base import Column, Compute, Constant, Keep, Keys, Method, Rewrite, Transform, Unmaskable, redaction
 from cdc_masker.methods.constant import Fixed, KeepValue, Null, Redact
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.token import Tokenize
@@ -19,6 +19,7 @@ __all__ = [
     "Keep",
     "Keys",
     "Method",
+    "Rewrite",
     "Transform",
     "Unmaskable",
     "build",

@@ -20,7 +20,7 @@ import msgspec
 from cdc_masker.errors import PolicyError
 from cdc_masker.schemas import Type, neutral
 
-__all__ = ["Column", "Compute", "Constant", "Keep", "Keys", "Method", "Transform", "Unmaskable", "redaction"]
+__all__ = ["Column", "Compute", "Constant", "Keep", "Keys", "Method", "Rewrite", "Transform", "Unmaskable", "redaction"]
 
 
 class Keys(Protocol):
@@ -69,7 +69,15 @@ class Compute:
     type: Type | None
 
 
-Transform = Keep | Constant | Compute
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """`function` gets the JSON text of a value (never null) and gives the masked text, or raises `Unmaskable`."""
+
+    function: Callable[[bytes], bytes]
+    type: Type | None
+
+
+Transform = Keep | Constant | Compute | Rewrite
 
 
 class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,21 @@ from importlinter import cli
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cdc_masker"
-CORE = ["errors", "events", "schemas", "policies", "methods", "codecs", "envelope", "engine", "evidence", "plans", "pipeline"]
+CORE = [
+    "errors",
+    "events",
+    "schemas",
+    "policies",
+    "paths",
+    "methods",
+    "nested",
+    "codecs",
+    "envelope",
+    "engine",
+    "evidence",
+    "plans",
+    "pipeline",
+]
 IMPURE = {"logging", "asyncio", "faust", "sqlalchemy", "time", "random", "secrets", "socket", "os", "threading", "subprocess"}
 
 

@@ -221,7 +221,7 @@ def test_the_key_epoch_is_the_highest_of_any_domain() -> None:
         (Policy.of(1, rules=[rule("c", "keep", type="txt")]), "rule crm.people.c"),
         (Policy.of(1, rules=[rule("c", "truncate", length=-1)]), "rule crm.people.c"),
         (Policy.of(1, rules=[rule("c", "hide")]), "rule crm.people.c"),
-        (Policy.of(1, rules=[Rule(schema="s", table="t", column="c", path="$.a", method="keep")]), "rule s.t.c$.a"),
+        (Policy.of(1, rules=[Rule(schema="s", table="t", column="c", path="$.a", method="nul")]), "rule s.t.c$.a"),
         (Policy.of(1, rules=[Rule(server="v", schema="s", table="t", column="c", method="")]), "rule v:s.t.c"),
         (Policy.of(1, domains=[Domain(name="email", epoch=0)]), "domain email"),
         (Policy.of(1, headers=["__debezium.newkey"]), "header __debezium.newkey"),

@@ -1,0 +1,252 @@
+"""JSON that only describes itself, walked state by state.
+
+A name comes through where a path writes it out, where it is kept with what is around it, or where a rule for names says so.
+Any other name on the way to something becomes its number in the output, `#1`. Where two members of an object would get the
+same name, the first one stays.
+
+A string is opened where a path goes on into it and it holds JSON; one that looks like JSON but can't be read as such without
+doubt (a name twice, too deep, broken) is never passed as a mere text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import orjson
+
+from cdc_masker.codecs import json, slices
+from cdc_masker.errors import InputError
+from cdc_masker.methods import Column, Compute, Constant, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.methods.constant import Redact
+from cdc_masker.paths import State
+from cdc_masker.policies import Rule
+from cdc_masker.schemas import Type
+
+__all__ = ["MAX_TEXTS", "NULL", "Describe", "Masks", "Visit", "Walk", "cell", "check", "mask_array", "mask_object"]
+
+MAX_TEXTS = 3
+"""How many JSON texts may stand one inside the other, the column's own included, where a path goes on into them."""
+
+NULL = b"null"
+
+Visit = Callable[[bytes], bytes | None]
+"""From the text of a value to its masked text; None where nothing in it is named."""
+
+Describe = Callable[[Rule, Type | None], Column]
+"""Tells a method about the part that a rule names, and its type where that is known."""
+
+_Label = Callable[[str, int], str]
+"""From a member's name, and its number in the output, to its masked name."""
+
+_NAME = Type(base="string")
+_MAY_BE_JSON = ("{", "[", '"')
+_LOOKS_LIKE_JSON = re.compile(r'\{\s*"|\[\s*["\[{]')
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The rules of one column by index, compiled when asked for."""
+
+    rules: Sequence[Rule]
+    methods: Sequence[Method]
+    describe: Describe
+    keys: Keys
+
+    def transform(self, index: int, type_: Type | None) -> Transform:
+        method = self.methods[index]
+        if type_ is not None and not method.accepts(type_):
+            return redaction(type_)
+        return method.compile(self.describe(self.rules[index], type_), self.keys)
+
+    def label(self, index: int) -> _Label:
+        if isinstance(self.methods[index], Redact):
+            return _number
+        match self.transform(index, _NAME):
+            case Constant(value, _):
+                return lambda _, __: str(value)
+            case Compute(function, _):
+                return lambda name, _: str(function(name))
+            case other:
+                raise TypeError(f"{type(other).__name__} masks no names")
+
+
+class Walk:
+    """Masks values of which no type is known."""
+
+    def __init__(self, states: Sequence[State], masks: Masks) -> None:
+        self.states = states
+        self.masks = masks
+        self.labels = [self._label(state) for state in states]
+        self._leaves = [self._leaf(state) for state in states]
+
+    def column(self, text: bytes) -> bytes:
+        """A column's value: an object or array as it is, or a string that holds JSON. Raises `Unmaskable` for all else."""
+        if text.startswith((b"{", b"[")):
+            check(text)
+            return self._value(text, 0, 0, 0) or NULL
+        if not text.startswith(b'"'):
+            raise Unmaskable
+        content: str = orjson.loads(text)
+        if not _is_json(content.encode()):
+            raise Unmaskable
+        return self._inside(text, content, 0, 0, 0) or NULL
+
+    def string(self, text: bytes, index: int, texts: int, depth: int, leaf: Visit) -> bytes | None:
+        """A string that paths go on into, or what else stands in its place: masked by `leaf`, unless it holds JSON.
+
+        `texts` and `depth` count the JSON texts and the objects and arrays around it.
+        """
+        if not text.startswith(b'"'):
+            return leaf(text)
+        content: str = orjson.loads(text)
+        bare = content.lstrip("\ufeff \t\n\r")
+        if not bare.startswith(_MAY_BE_JSON):
+            return leaf(text)
+        if _is_json(content.encode()):
+            return self._inside(text, content, index, texts, depth)
+        if _LOOKS_LIKE_JSON.match(bare):
+            raise Unmaskable
+        return leaf(text)
+
+    def _inside(self, text: bytes, content: str, index: int, texts: int, depth: int) -> bytes | None:
+        if texts == MAX_TEXTS:
+            raise Unmaskable
+        bare = content.strip(" \t\n\r")
+        raw = bare.encode()
+        check(raw)
+        masked = self._value(raw, index, texts + 1, depth)
+        if masked is None or masked == raw:
+            return text if masked == raw else None
+        return orjson.dumps(content.replace(bare, masked.decode(), 1))
+
+    def _value(self, text: bytes, index: int, texts: int, depth: int) -> bytes | None:
+        state = self.states[index]
+        if not state.goes_on:
+            return self._leaves[index](text)
+        if text.startswith((b"{", b"[")):
+            if depth == json.MAX_DEPTH:
+                raise Unmaskable
+            mask = mask_object if text.startswith(b"{") else mask_array
+            return mask(text, state, self.labels, lambda part, target: self._value(part, target, texts, depth + 1))
+        return self.string(text, index, texts, depth, self._leaves[index])
+
+    def _leaf(self, state: State) -> Visit:
+        if state.rule is not None:
+            return cell(self.masks.transform(state.rule, None))
+        if state.kept:
+            return _unchanged
+        return _null if state.led else _nothing
+
+    def _label(self, state: State) -> _Label:
+        if state.name_rule is not None:
+            return self.masks.label(state.name_rule)
+        return _same if state.name_kept else _number
+
+
+def mask_object(
+    text: bytes, state: State, labels: Sequence[_Label], visit: Callable[[bytes, int], bytes | None]
+) -> bytes | None:
+    """The object with its members masked by `visit`, which gets the state of each, and their names by `labels`."""
+    written: dict[str, slices.Part] = {}
+    for part in slices.members(text):
+        target = state.names.get(part.name, state.others)
+        assert target is not None  # paths go on from here
+        masked = visit(part.text, target)
+        if masked is None:
+            continue
+        name = labels[target](part.name, len(written) + 1)
+        if name not in written:
+            label = part.label if name == part.name else orjson.dumps(name)
+            written[name] = part._replace(label=label, text=masked)
+    if written or state.named:
+        return slices.join(text, list(written.values()))
+    return None
+
+
+def mask_array(
+    text: bytes,
+    state: State,
+    labels: Sequence[_Label],
+    visit: Callable[[bytes, int], bytes | None],
+    missing: bytes = NULL,
+) -> bytes | None:
+    """The array with its elements masked by `visit`; those in which nothing is named become `missing`."""
+    assert state.elements is not None  # paths go on from here
+    named = state.named
+    written = []
+    for part in slices.elements(text):
+        masked = visit(part.text, state.elements)
+        named = named or masked is not None
+        written.append(part._replace(text=missing if masked is None else masked))
+    return slices.join(text, written) if named else None
+
+
+def cell(transform: Transform) -> Visit:
+    """The transform of a leaf, from text to text. A computed method redacts what is no scalar, and what it can't take."""
+    match transform:
+        case Constant(value, _):
+            constant = orjson.dumps(value)
+            return lambda _: constant
+        case Compute(function, type_):
+            redacted = orjson.dumps(redaction(type_).value)
+
+            def compute(text: bytes) -> bytes:
+                if text == NULL:
+                    return text
+                if text.startswith((b"{", b"[")):
+                    return redacted
+                try:
+                    return orjson.dumps(function(orjson.loads(text)))
+                except (Unmaskable, orjson.JSONDecodeError):  # the text is JSON: a number in it is past a double
+                    return redacted
+
+            return compute
+    return _unchanged
+
+
+def check(text: bytes) -> None:
+    """Raises `Unmaskable` for JSON that is too deep, or in which a name stands twice."""
+    try:
+        json.check_text(text, "")
+        json.refuse_duplicates(text, "")
+    except InputError:
+        safe = False
+    else:
+        safe = True
+    if not safe:
+        raise Unmaskable
+
+
+_raw = msgspec.json.Decoder(msgspec.Raw)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _raw.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _same(name: str, _: Any) -> str:
+    return name
+
+
+def _number(_: Any, number: int) -> str:
+    return f"#{number}"
+
+
+def _unchanged(text: bytes) -> bytes:
+    return text
+
+
+def _null(_: bytes) -> bytes:
+    return NULL
+
+
+def _nothing(_: bytes) -> None:
+    return None
