@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from cdc_masker.catalog.database import Database
 from cdc_masker.catalog.tables import audit_entry, audit_quarantine
-from cdc_masker.errors import Reason
+from cdc_masker.errors import Reason, SetupError
 from cdc_masker.events import AuditEntry, Fate, QuarantineNote
+from cdc_masker.settings import PREFIX
 
 __all__ = ["PostgresAudit"]
 
@@ -28,6 +29,17 @@ class PostgresAudit:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def check(self) -> None:
+        """Raises `SetupError` when this login may not append entries, before there is anything to append."""
+        schema = self._database.schema
+        tables = [f'"{schema}".{table.name}' for table in (audit_entry, audit_quarantine)]
+        async with self._database.transaction() as connection:
+            rights = await connection.execute(select(*(func.has_table_privilege(table, "INSERT") for table in tables)))
+        if not all(rights.one()):
+            raise SetupError(
+                f"the login in {PREFIX}DATABASE_URL may not append to the audit; grant it the role {schema}_worker"
+            )
 
     async def append(self, entries: Sequence[AuditEntry]) -> int:
         """Stores entries with their quarantine notes, all or none; one that is there is left as it is. Gives the number

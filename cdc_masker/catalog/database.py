@@ -36,15 +36,15 @@ class Database:
     """A pool of connections to the catalog, for one event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._schema = settings.database_schema
+        self.schema = settings.database_schema
         self._engine = open_engine(settings, statement_seconds=_STATEMENT_SECONDS).execution_options(
-            schema_translate_map={None: self._schema}
+            schema_translate_map={None: self.schema}
         )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that ends with the block. Raises as `refusals` says."""
-        with refusals(self._schema):
+        with refusals(self.schema):
             async with self._engine.begin() as connection:
                 yield connection
 

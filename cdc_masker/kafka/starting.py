@@ -61,6 +61,7 @@ async def start(settings: Settings, resources: AsyncExitStack) -> tuple[Parts, f
 
     catalog: Catalog = await resources.enter_async_context(open_catalog(settings))
     policy = await _patiently(catalog.policies.current, deadline)
+    await _patiently(catalog.audit.check, deadline)
     maskers = Maskers(settings, catalog.policies, keys, policy)
 
     cluster = Cluster(settings)

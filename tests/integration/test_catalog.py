@@ -274,6 +274,17 @@ async def test_wrong_logins_are_named(database: Database, settings: Settings, un
         assert "secret" not in str(caught.value)
 
 
+async def test_a_login_that_may_only_read_is_no_workers(
+    database: Database, settings: Settings, unique: Callable[[str], str]
+) -> None:
+    reader = unique("reader")
+    await execute(database.dsn, f"CREATE ROLE {reader} LOGIN PASSWORD 'pw' IN ROLE cdc_masker_auditor")
+    async with open_catalog(load(database_url=database.dsn_of(reader, "pw"), database_ssl="disable")) as catalog:
+        await catalog.audit.newest(1)
+        with pytest.raises(SetupError, match="grant it the role cdc_masker_worker"):
+            await catalog.audit.check()
+
+
 def test_the_command_line(database: Database, policies: Path) -> None:
     environment = {**os.environ, "CDC_MASKER_DATABASE_URL": database.dsn, "CDC_MASKER_DATABASE_SSL": "disable"}
 
