@@ -24,6 +24,7 @@ from cdc_masker import methods, nested
 from cdc_masker.codecs.connect import Layout
 from cdc_masker.codecs.json import Members
 from cdc_masker.errors import InputError, PolicyError, Reason
+from cdc_masker.guard import MaskedColumn
 from cdc_masker.methods import Column, Compute, Constant, Keep, Keys, Method, Rewrite, Transform, Unmaskable, redaction
 from cdc_masker.methods.constant import Redact
 from cdc_masker.methods.token import Tokenize
@@ -61,10 +62,15 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowPlan:
-    """What is done to the rows of one layout. `transforms` says it for each column, for whoever describes the output."""
+    """What is done to the rows of one layout. `transforms` says it for each column, for whoever describes the output.
+
+    `kept` and `masked` are what the egress guard is told of it.
+    """
 
     transforms: dict[str, Transform]
     cells: tuple[tuple[str, bytes, Cell | None], ...] = field(repr=False)
+    kept: frozenset[str]
+    masked: tuple[MaskedColumn, ...] = field(repr=False)
 
     def apply(self, row: Members, place: str) -> bytes:
         """The masked row as JSON text. Raises `InputError` when the row has other columns than the layout."""
@@ -104,7 +110,16 @@ class Engine:
         """The plan for rows of `table` with the columns of `layout`, of which `key` are the columns of the record's key."""
         transforms = {name: self._decide(table, name, type_, name in key) for name, type_ in layout}
         cells = tuple((name, orjson.dumps(name) + b":", _cell(transform)) for name, transform in transforms.items())
-        return RowPlan(transforms, cells)
+        kept = frozenset(name for name, transform in transforms.items() if isinstance(transform, Keep))
+        masked = tuple(
+            MaskedColumn(
+                name,
+                not (isinstance(each, Rewrite) or (isinstance(each, Compute) and each.may_return_input)),
+            )
+            for name, each in transforms.items()
+            if name not in kept
+        )
+        return RowPlan(transforms, cells, kept, masked)
 
     def table_of(self, topic: str) -> Table:
         """The table whose changes Debezium writes to that topic, among those that rules name; with empty names, if none.

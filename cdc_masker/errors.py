@@ -38,6 +38,7 @@ class Reason(StrEnum):
     SCHEMA_MISMATCH = "schema_mismatch"
     AMBIGUOUS_TABLE = "ambiguous_table"
     TOO_LARGE = "too_large"
+    EGRESS_GUARD = "egress_guard"
 
 
 class CdcMaskerError(Exception):

@@ -12,10 +12,12 @@ import msgspec
 
 from cdc_masker import envelope
 from cdc_masker.codecs import connect, json
-from cdc_masker.engine import Engine, Table
+from cdc_masker.codecs.json import Members
+from cdc_masker.engine import Engine, RowPlan, Table
 from cdc_masker.envelope import Control, Event, Key, RowChange, Tombstone
 from cdc_masker.errors import InputError, Reason
 from cdc_masker.events import Fate, Outcome, Record
+from cdc_masker.guard import EgressGuard
 from cdc_masker.methods import Keys
 from cdc_masker.plans import Plans
 from cdc_masker.policies import Policy
@@ -32,7 +34,8 @@ class Masker:
     """One policy with its keys, ready to mask. Raises `PolicyError` or `KeyringError` when it can't be carried out.
 
     `generation` numbers the masked copy that the records go to; `output_prefix` stands before the source topic in its name.
-    A masked record of more than `max_record_bytes` is quarantined.
+    A masked record of more than `max_record_bytes` is quarantined, and one in which `guard` (by default it looks at each) finds
+    what should have been masked.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Masker:
         generation: int = 1,
         output_prefix: str = "masked.",
         max_record_bytes: int = 1_000_000,
+        guard: EgressGuard | None = None,
     ) -> None:
         self.policy = policy
         self._engine = Engine(policy, keys)
@@ -51,6 +55,7 @@ class Masker:
         self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}"
         self._output_prefix = output_prefix
         self._max_record_bytes = max_record_bytes
+        self._guard = guard or EgressGuard()
 
     def mask_batch(self, records: Iterable[Record]) -> list[Outcome]:
         """The outcome of each record, in order."""
@@ -74,13 +79,11 @@ class Masker:
                 source = event.source
                 table = Table(source.name, source.schema, source.table, record.topic)
                 key = None if record.key is None else envelope.read_key(record.key, "key")
-                return self._published(
-                    record,
-                    _fate(event),
-                    self._key(table, key),
-                    self._value(event, table, key),
-                    self._let_through(record, table, key),
-                )
+                masked_key, headers = self._key(table, key), self._let_through(record, table, key)
+                value, rows = self._value(event, table, key)
+                outcome = self._published(record, _fate(event), masked_key, value, headers)
+                self._guard.check(outcome, rows)
+                return outcome
             case Tombstone():
                 if record.key is None:
                     raise InputError(Reason.UNKNOWN_SHAPE, "value")
@@ -120,10 +123,11 @@ class Masker:
         plan, schema = self._plans.key(table, key)
         return envelope.wrap(schema, plan.apply(key.columns, "key"))
 
-    def _value(self, event: Event, table: Table, key: Key | None) -> bytes:
+    def _value(self, event: Event, table: Table, key: Key | None) -> tuple[bytes, dict[str, tuple[Members, RowPlan]]]:
+        """The masked event, and its raw row images with the plans that they went through."""
         key_columns = frozenset(key.columns) if key is not None else frozenset[str]()
         described = None if event.schema is None else self._plans.event(table, event.schema, key_columns)
-        masked = {}
+        masked, rows = {}, {}
         for place, image in event.images():
             text = bytes(image)
             if text == b"null":
@@ -135,8 +139,8 @@ class Masker:
                 plan = described.rows[place]
             else:
                 raise InputError(Reason.SCHEMA_MISMATCH, place)
-            masked[place] = plan.apply(row, place)
-        return envelope.write(event, masked, None if described is None else described.schema)
+            masked[place], rows[place] = plan.apply(row, place), (row, plan)
+        return envelope.write(event, masked, None if described is None else described.schema), rows
 
     def _let_through(self, record: Record, table: Table, key: Key | None) -> list[tuple[str, bytes | None]]:
         """The headers that the policy allows, and the other key of a key change, masked as the key."""

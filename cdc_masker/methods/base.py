@@ -63,10 +63,14 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """`function` gets the decoded value (never null) and gives the new one; `type` as in `Constant`."""
+    """`function` gets the decoded value (never null) and gives the new one; `type` as in `Constant`.
+
+    `may_return_input`: a value can come out as it went in, because that is what the method does with some.
+    """
 
     function: Callable[[Any], Any]
     type: Type | None
+    may_return_input: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class _Text(Method, frozen=True):
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         # Part of an enum's label is no label: the output of an enum is a plain string.
-        return Compute(self._of_any, redaction(column.type).type)
+        return Compute(self._of_any, redaction(column.type).type, may_return_input=True)
 
     def _of_any(self, value: Any) -> str:
         if not isinstance(value, str):

@@ -1,0 +1,146 @@
+"""The egress guard: a second look at what is about to leave, which shares no code with what masked it.
+
+It reads the encoded masked event anew and looks in it for the raw texts of the columns that are not kept. Of rules and methods
+it knows nothing but which columns those are, and which of them have a method that never gives back what it got. It finds:
+
+- one of the latter that stands in its field as it came in;
+- a long text of any column that is not kept, standing in another such column, in the key or in a header.
+
+Null, neutral constants and the markers of unchanged large values say nothing, and a text that a kept column of the same raw
+row holds too was decided to be seen: neither is a finding. A finding names the column and never the value. Which records are
+looked at follows from their offsets, so that a replay looks at the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from cdc_masker.errors import InputError, Reason
+from cdc_masker.events import Outcome
+
+__all__ = ["EgressGuard", "Expectation", "MaskedColumn"]
+
+LONG = 16
+"""A JSON text of so many bytes does not stand somewhere else by chance."""
+
+_SAYS_NOTHING = frozenset(
+    (
+        b"null",
+        b"true",
+        b"false",
+        b"0",
+        b"0.0",
+        b'""',
+        b"[]",
+        b"{}",
+        b'"{}"',
+        b'"AA=="',
+        b'"00000000-0000-0000-0000-000000000000"',
+        b'"1970-01-01T00:00:00.000000Z"',
+        b'"1970-01-01T00:00:00Z"',
+        b'"1970-01-01Z"',
+        b'"00:00:00Z"',
+        b'"P0Y0M0DT0H0M0S"',
+        b'{"scale":0,"value":"AA=="}',
+    )
+)
+_MARKERS = (b"__debezium_unavailable_value", b"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==")
+
+_Row = Mapping[str, msgspec.Raw]
+
+
+class MaskedColumn(NamedTuple):
+    """A column that is not kept: its name, and whether its values always change."""
+
+    name: str
+    changes: bool
+
+
+class Expectation(Protocol):
+    """What the guard is told about the columns of a row."""
+
+    @property
+    def kept(self) -> frozenset[str]: ...
+    @property
+    def masked(self) -> tuple[MaskedColumn, ...]: ...
+
+
+_Rows = Mapping[str, tuple[_Row, Expectation]]
+
+
+@dataclass(frozen=True, slots=True)
+class EgressGuard:
+    """Looks at every `every`-th offset of each partition; 1 is all of them."""
+
+    every: int = 1
+
+    def check(self, outcome: Outcome, rows: _Rows) -> None:
+        """Raises `InputError(EGRESS_GUARD)` naming the column when the masked record shows what it must not.
+
+        `rows` are the raw row images by their place.
+        """
+        if outcome.value is None or outcome.offset % self.every:
+            return
+        shown = _read(outcome.value)
+        long: list[tuple[str, str, bytes]] = []
+        for place, (row, expected) in rows.items():
+            fields = shown[place]
+            for name, changes in expected.masked:
+                text = bytes(row[name])
+                if text in _SAYS_NOTHING:
+                    continue
+                if changes and bytes(fields[name]) == text and not _is_marker(text):
+                    raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
+                if len(text) >= LONG:
+                    long.append((place, name, text))
+        if long:
+            _search(long, _masked_parts(outcome, shown, rows), rows)
+
+
+def _search(long: list[tuple[str, str, bytes]], parts: list[tuple[str, bytes]], rows: _Rows) -> None:
+    """Raises when the content of a long text stands in a part that is not a field of its name, nor in any kept column."""
+    everything = b"\n".join([part for _, part in parts])
+    for place, name, text in long:
+        content = text[1:-1]
+        if (
+            content in everything  # hardly ever
+            and any(content in part for column, part in parts if column != name)
+            and not any(content in bytes(row[kept]) for row, expected in rows.values() for kept in expected.kept)
+            and not _is_marker(text)
+        ):
+            raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
+
+
+def _masked_parts(outcome: Outcome, shown: Mapping[str, _Row], rows: _Rows) -> list[tuple[str, bytes]]:
+    """Where no raw text may stand: masked fields with their names, the key and the headers."""
+    around = [outcome.key or b"", *(value or b"" for _, value in outcome.headers)]
+    fields = ((name, bytes(shown[place][name])) for place, (_, expected) in rows.items() for name, _ in expected.masked)
+    return [*(("", part) for part in around), *fields]
+
+
+def _is_marker(text: bytes) -> bool:
+    return any(marker in text for marker in _MARKERS)
+
+
+class _Images(msgspec.Struct):
+    before: dict[str, msgspec.Raw] | None = None
+    after: dict[str, msgspec.Raw] | None = None
+    message: dict[str, msgspec.Raw] | None = None
+
+
+class _Wrapped(msgspec.Struct):
+    payload: _Images
+
+
+_plain = msgspec.json.Decoder(_Images)
+_wrapped = msgspec.json.Decoder(_Wrapped)
+
+
+def _read(value: bytes) -> dict[str, dict[str, msgspec.Raw]]:
+    images = _wrapped.decode(value).payload if value.startswith(b'{"schema":') else _plain.decode(value)
+    found = {"before": images.before, "after": images.after, "message": images.message}
+    return {place: image for place, image in found.items() if image is not None}
