@@ -10,6 +10,8 @@ Whether a rule's method exists and takes its parameters is not known here: `cdc_
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -88,10 +90,17 @@ class Domain(_Value, frozen=True, kw_only=True):
 
 
 class EnvelopeShape(_Value, frozen=True, kw_only=True):
-    """The shape of the events of one topic; topics that are not named hold Debezium envelopes."""
+    """The shape of the events of one topic; topics that are not named hold Debezium envelopes.
+
+    `flattened`: what Debezium's `ExtractNewRecordState` makes of them. `schema` and `table`, with `server` where rules need
+    it, tell whose rows the topic holds where its name doesn't: flattened rows and tombstones have nothing else to tell it.
+    """
 
     topic: str
-    shape: Literal["debezium"]
+    shape: Literal["debezium", "flattened"]
+    server: str | None = None
+    schema: str | None = None
+    table: str | None = None
 
 
 class _Document(_Value, frozen=True, kw_only=True):
@@ -141,7 +150,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             rules=_unique("rules", rules, lambda rule: rule.target),
             tables=_unique("tables", tables, lambda table: (table.server, table.schema, table.table)),
             domains=_unique("domains", domains, lambda domain: domain.name),
-            envelopes=_unique("envelopes", envelopes, lambda envelope: envelope.topic),
+            envelopes=_unique("envelopes", map(_whole, envelopes), lambda envelope: envelope.topic),
             headers=_unique("headers", headers, lambda header: header),
         )
 
@@ -153,12 +162,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         try:
             if isinstance(document, bytes):
-                parsed = msgspec.json.decode(document, type=_Document)
-            else:
-                parsed = msgspec.convert(document, _Document)
+                document = json.loads(document, object_pairs_hook=_once)
+            parsed = msgspec.convert(document, _Document)
         except msgspec.ValidationError as error:  # names a member and types
             raise PolicyError("document", str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             raise PolicyError("document", "is not JSON in UTF-8") from None
         policy = cls.of(
             parsed.version or 0,
@@ -201,6 +209,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {**self.document(), "digest": self.digest}
 
 
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the document; of a member that stands twice, parsers would silently take one."""
+    found = dict(members)
+    if len(found) != len(members):
+        twice = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
+        raise PolicyError("document", f"member {twice!r} stands twice in one object; keep one")
+    return found
+
+
 _Item = TypeVar("_Item")
 
 
@@ -211,6 +228,12 @@ def _unique(member: str, items: Iterable[_Item], identity: Callable[[_Item], Any
             place = one.place if isinstance(one, Rule) else f"{member} {identity(one)!r}"
             raise PolicyError(place, "is decided twice; keep one")
     return tuple(ordered)
+
+
+def _whole(envelope: EnvelopeShape) -> EnvelopeShape:
+    if (envelope.schema is None) != (envelope.table is None) or (envelope.server is not None and envelope.table is None):
+        raise PolicyError(f"envelope of topic {envelope.topic}", "names half a table; give schema and table, or neither")
+    return envelope
 
 
 def _canonical(content: Any) -> bytes:

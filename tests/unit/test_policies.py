@@ -277,3 +277,10 @@ def test_a_column_name_matches_exactly() -> None:
         record(change(after={"id": 1, "ID": 2, "id ": 3, "íd": 4}))
     )
     assert payload(outcome.value)["after"] == {"id": 1, "ID": None, "id ": None, "íd": None}
+
+
+def test_a_member_that_stands_twice_is_refused() -> None:
+    """Of two decisions about one thing a parser would take one, and nobody would know which."""
+    rule = b'{"schema":"crm","table":"customers","column":"email","method":"keep","method":"redact"}'
+    with pytest.raises(PolicyError, match="'method' stands twice"):
+        Policy.from_document(b'{"rules":[' + rule + b"]}")
