@@ -7,14 +7,14 @@ an event that tell of no row, the names of columns and types, and what a rule sh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from cdc_masker.events import Record
-from cdc_masker.leaks.leaves import Members, Number, leaves, parse, words
-from cdc_masker.policies import ANY_SERVER, Policy, Rule
+from cdc_masker.leaks.keeps import NOWHERE, Keeps, Table
+from cdc_masker.leaks.leaves import Members, leaves, parse, words
+from cdc_masker.policies import Policy
 
 __all__ = ["Anatomy", "Dissection"]
 
@@ -26,6 +26,12 @@ _EVENT = frozenset({"op", *_TIMES})
 _ORIGIN = ("version", "connector", "name", "snapshot", "db", "sequence", "schema", "table", "origin", "origin_lsn")
 _SOURCE = frozenset({*_TIMES, *_ORIGIN, "txId", "lsn", "xmin"})
 _TRANSACTION = frozenset({"id", "total_order", "data_collection_order"})
+_ADDED = frozenset(  # to flattened rows
+    {"__deleted"}
+    | {f"__{name}" for name in _EVENT | _SOURCE}
+    | {f"__source_{name}" for name in _SOURCE}
+    | {f"__transaction_{name}" for name in _TRANSACTION}
+)
 _BOUNDARY = frozenset({"status", "id", "event_count", "data_collections", "ts_ms"})
 _BOUNDARY_KEY = frozenset({"id"})
 _COLLECTION = frozenset({"data_collection", "event_count"})
@@ -35,9 +41,6 @@ _HEARTBEAT_TOPIC = "__debezium-heartbeat"
 _SCHEMA_WORDS = frozenset({"type", "name", "version", "optional", "field"})
 _SCHEMA_PARTS = frozenset({"items", "keys", "values", "fields"})
 _TYPE_PARAMETERS = frozenset({"scale", "length", "connect.decimal.precision"})
-
-_Table = tuple[str, str, str]  # server, schema, name
-_NOWHERE: _Table = ("", "", "")
 
 
 @dataclass(slots=True)
@@ -58,10 +61,8 @@ class Anatomy:
     """Takes records apart under a policy. Feed it a topic in order: a tombstone's table is known from the events before it."""
 
     def __init__(self, policy: Policy) -> None:
-        self._rules = {(rule.server, rule.schema, rule.table, rule.column): rule for rule in policy.rules if rule.path is None}
-        self._headers = frozenset(policy.headers)
-        self._tables: dict[str, _Table] = {}
-        self._ends = {_topic_end(rule): (rule.server, rule.schema, rule.table) for rule in policy.rules}
+        self._keeps = Keeps(policy)
+        self._tables: dict[str, Table] = {}
 
     def dissect(self, record: Record) -> Dissection:
         """The values of a record that must not be in the output, and what of it is there rightly."""
@@ -83,6 +84,11 @@ class Anatomy:
         except ValueError:
             found.values += [(f"{record.topic} value", word) for word in words(record.value)]
             return False
+        if record.topic in self._keeps.flattened and isinstance(payload, Members):
+            self._flattened(record.topic, payload, found)
+            if isinstance(schema, Members):
+                self._row_schema(record.topic, schema, self._table_of(record.topic), found)
+            return False
         source = payload.get("source") if isinstance(payload, Members) else None
         if isinstance(source, Members) and payload.get("op") in _OPERATIONS:
             table = (_name(source.get("name")), _name(source.get("schema")), _name(source.get("table")))
@@ -92,13 +98,13 @@ class Anatomy:
             return False
         if _is_boundary(payload) or (record.topic.startswith(_HEARTBEAT_TOPIC) and _within(payload, _HEARTBEAT)):
             found.keep(payload)
-            self._schema(record.topic, schema, _NOWHERE, found)
+            self._schema(record.topic, schema, NOWHERE, found)
             return True
         found.mask(f"{record.topic} value", payload)
         found.mask(f"{record.topic} schema", schema)
         return False
 
-    def _event(self, topic: str, payload: Members, table: _Table, found: Dissection) -> None:
+    def _event(self, topic: str, payload: Members, table: Table, found: Dissection) -> None:
         for name, value in payload:
             if name in _IMAGES and isinstance(value, Members):
                 self._row(topic, value, table, found)
@@ -108,6 +114,14 @@ class Anatomy:
             else:
                 self._field(f"{topic} value", name, value, _EVENT, found)
 
+    def _flattened(self, topic: str, payload: Members, found: Dissection) -> None:
+        for name, value in payload:
+            if name in _ADDED:
+                found.keep(name)
+                found.keep(value)
+            else:
+                self._row(topic, Members([(name, value)]), self._table_of(topic), found)
+
     def _field(self, place: str, name: str, value: Any, known: frozenset[str], found: Dissection) -> None:
         if name in known:
             found.keep(name)
@@ -115,16 +129,14 @@ class Anatomy:
         else:
             found.mask(place, Members([(name, value)]))
 
-    def _row(self, topic: str, row: Members, table: _Table, found: Dissection) -> None:
+    def _row(self, topic: str, row: Members, table: Table, found: Dissection) -> None:
         for column, value in row:
             found.keep(column)
-            rule = self._rule(table, column)
-            if rule is not None and rule.method == "keep":
-                found.keep(value)
-                continue
-            found.mask(_label(topic, table, column), value)
-            if rule is not None:
-                found.keep(_shown(rule, value))
+            for kept, part in self._keeps.divide(table, column, value):
+                if kept:
+                    found.keep(part)
+                else:
+                    found.mask(_label(topic, table, column), part)
 
     def _key(self, record: Record, found: Dissection, control: bool) -> None:
         if record.key is None:
@@ -144,7 +156,7 @@ class Anatomy:
             self._row_schema(record.topic, schema, self._table_of(record.topic), found)
 
     def _header(self, record: Record, name: str, value: bytes | None, found: Dissection) -> None:
-        if name in self._headers:
+        if name in self._keeps.headers:
             found.kept += [name.encode(), value or b""]
         elif name in _KEY_HEADERS and value is not None:
             self._key(Record(record.topic, 0, 0, 0, value, None), found, control=False)
@@ -157,7 +169,7 @@ class Anatomy:
                 except UnicodeDecodeError:
                     found.values.append((place, value))
 
-    def _schema(self, topic: str, schema: Any, table: _Table, found: Dissection) -> None:
+    def _schema(self, topic: str, schema: Any, table: Table, found: Dissection) -> None:
         if not isinstance(schema, Members):
             return
         for name, value in schema:
@@ -170,30 +182,18 @@ class Anatomy:
             else:
                 _described(Members([(name, value)]), f"{topic} schema", False, found)
 
-    def _row_schema(self, topic: str, schema: Members, table: _Table, found: Dissection) -> None:
+    def _row_schema(self, topic: str, schema: Members, table: Table, found: Dissection) -> None:
         for name, value in schema:
             if name == "fields" and isinstance(value, list):
                 for part in value:
                     column = _name(part.get("field")) if isinstance(part, Members) else ""
-                    rule = self._rule(table, column)
-                    kept = rule is not None and rule.method == "keep"
+                    kept = self._keeps.column(table, column)
                     _described(part, f"{_label(topic, table, column)} schema", kept, found)
             else:
                 _described(Members([(name, value)]), f"{topic} schema", False, found)
 
-    def _rule(self, table: _Table, column: str) -> Rule | None:
-        server, schema, name = table
-        return self._rules.get((server, schema, name, column)) or self._rules.get((ANY_SERVER, schema, name, column))
-
-    def _table_of(self, topic: str) -> _Table:
-        """The table of the topic's events; before the first of them, one of a rule that would write to such a topic."""
-        if topic in self._tables:
-            return self._tables[topic]
-        for end, (server, schema, name) in self._ends.items():
-            head = topic.removesuffix(end)
-            if head != topic and server in (ANY_SERVER, head):
-                return head, schema, name
-        return _NOWHERE
+    def _table_of(self, topic: str) -> Table:
+        return self._tables.get(topic) or self._keeps.table_of(topic)
 
 
 def _described(part: Any, column: str, kept: bool, found: Dissection) -> None:
@@ -231,20 +231,6 @@ def _as_written(value: Any) -> Iterator[bytes]:
         yield from leaves(value)
 
 
-def _shown(rule: Rule, value: Any) -> Any:
-    """What a rule's parameters say that it shows: the start or the end of a text, or a constant."""
-    if rule.method == "fixed":
-        return str(rule.params.get("value", ""))
-    if isinstance(value, Number) or not isinstance(value, str):
-        return None
-    if rule.method == "truncate":
-        return value[: rule.params.get("length", 0)]
-    if rule.method == "partial":
-        first, last = rule.params.get("first", 0), rule.params.get("last", 0)
-        return [value[:first], value[len(value) - last :]] if first + last < len(value) else None
-    return None
-
-
 def _unwrapped(value: Any) -> tuple[Any, Any]:
     """Embedded schema and payload; (None, value) where none is embedded."""
     if isinstance(value, Members) and [name for name, _ in value] == ["schema", "payload"]:
@@ -268,14 +254,8 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _label(topic: str, table: _Table, column: str) -> str:
+def _label(topic: str, table: Table, column: str) -> str:
     """The column's name in reports. Members of what is no row of a known table may be named after anything."""
     if table[2]:
         return ".".join((*table[1:], column))
     return f"{topic} {column}" if column in ("prefix", "content") else f"{topic} key"
-
-
-def _topic_end(rule: Rule) -> str:
-    """How the names of topics with changes of the rule's table end: what a topic can't be called is replaced."""
-    name = f".{rule.schema}.{rule.table}"
-    return re.sub(r"[^A-Za-z0-9._-]", lambda other: "_" * (len(other[0].encode("utf-16-le")) // 2), name)

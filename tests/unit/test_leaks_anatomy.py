@@ -193,3 +193,47 @@ def test_a_needle_in_a_kept_field_is_ambiguous() -> None:
     assert searcher.ambiguous() == [("crm.people.name",)]
     hits = {(one.columns, one.ambiguous) for one in searcher.find([json.dumps(event).encode()])}
     assert hits == {(("crm.people.name",), True), (("crm.people.city",), False)}
+
+
+def part(path: str, method: str, **params: Any) -> Rule:
+    return Rule(schema="crm", table="people", column="profile", path=path, method=method, params=params)
+
+
+CARD = "4601815908301662"
+PROFILE = {
+    "mail": "ivan@example.com",
+    "phones": ["+44 20 7946 0000"],
+    "by name": {"Ann Lee": "note"},
+    "card": CARD,
+}
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_parts_that_paths_keep_are_kept_and_no_others(as_text: bool) -> None:
+    rules = (part("$.phones[*]", "keep"), part("$.card", "partial", first=6, last=4))
+    values, kept = dissect(record(change(after={"profile": compact(PROFILE) if as_text else PROFILE})), rules=rules)
+    assert values == {("crm.people.profile", text) for text in (PROFILE["mail"], "by name", "Ann Lee", "note", CARD)}
+    assert {"+44 20 7946 0000", "460181", "1662"} <= set(kept)
+
+
+def test_parts_that_paths_mask_are_not_kept_with_the_rest() -> None:
+    rules = (rule("profile", "keep"), part("$..mail", "redact"), part("$['by name'].*~", "tokenize"))
+    values, kept = dissect(record(change(after={"profile": {**PROFILE, "deep": [compact(PROFILE)]}})), rules=rules)
+    assert ("crm.people.profile", PROFILE["mail"]) in values
+    assert ("crm.people.profile", "Ann Lee") in values
+    assert {"note", CARD} <= set(kept)
+
+
+def test_flattened_rows_are_rows_where_the_policy_says_so() -> None:
+    policy = Policy.from_document(
+        {
+            "envelopes": [{"topic": "flat", "shape": "flattened", "schema": "crm", "table": "people"}],
+            "rules": [{"schema": "crm", "table": "people", "column": "id", "method": "keep"}],
+        }
+    )
+    row = {"id": "Okafor-1", "name": "Ann Lee", "__deleted": "false", "__source_lsn": 5, "__other": "Bob Ray"}
+    found = Anatomy(policy).dissect(record(row, {"id": "Okafor-1", "name": "Ann Lee"}, topic="flat"))
+    assert set(found.values) == {("crm.people.name", b"Ann Lee"), ("crm.people.__other", b"Bob Ray")}
+    assert {b"Okafor-1", b"false", b"5"} <= set(found.kept)
+    elsewhere = Anatomy(policy).dissect(record(row, topic="else"))
+    assert ("else value", b"Okafor-1") in elsewhere.values
