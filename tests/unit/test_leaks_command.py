@@ -225,3 +225,17 @@ def test_what_proves_nothing_is_refused(leaks: Run, masked: Path, tmp_path: Path
     assert result.code == 2
     assert reason in result.err
     assert result.out == ""
+
+
+def test_needles_are_searched_in_parts_with_the_same_result(leaks: Run, masked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with masked.open("ab") as file:
+        file.write(SECRET.encode() + b"\n")
+    arguments = ["--raw", EXAMPLES / "shop.jsonl", "--policy", SHOP_POLICY, "--masked", masked, "--json"]
+    whole = json.loads(leaks(*arguments).out)
+    monkeypatch.setattr("cdc_masker.leaks.needles._AT_ONCE", 50)
+    parts = json.loads(leaks(*arguments).out)
+    assert parts["planted"] > 5 * whole["planted"]
+    for report in (whole, parts):
+        del report["planted"], report["patterns"]
+    assert parts == whole
+    assert whole["hits"] == 1
