@@ -43,7 +43,8 @@ class Fate(StrEnum):
 class Outcome:
     """What became of one record, and the masked record where there is one.
 
-    `target` is the masked topic, None where nothing is published (quarantined, dropped). `reason` is set when quarantined.
+    `target` is the masked topic, None where nothing is published (quarantined, dropped). `reason` is set when quarantined, and
+    `place` then names the part of the record that is at fault (`key`, `after`, `after.email` …).
     """
 
     fate: Fate
@@ -56,6 +57,7 @@ class Outcome:
     value: bytes | None = field(default=None, repr=False)
     headers: Headers = field(default=(), repr=False)
     reason: Reason | None = None
+    place: str | None = None
 
     @property
     def published(self) -> bool:
@@ -71,6 +73,7 @@ class QuarantineNote:
     offset: int
     timestamp: int
     reason: Reason
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

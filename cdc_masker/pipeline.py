@@ -69,7 +69,13 @@ class Masker:
                 raise InputError(Reason.TOO_LARGE, "record")
         except InputError as error:
             return Outcome(
-                Fate.QUARANTINED, record.topic, record.partition, record.offset, record.timestamp, reason=error.reason
+                Fate.QUARANTINED,
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+                reason=error.reason,
+                place=error.place,
             )
         return outcome
 

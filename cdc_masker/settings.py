@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     web_port: int = Field(6066, ge=1, le=65535, description="Port of /metrics, /live and /ready.")
     batch_records: int = Field(2000, ge=1, le=100_000, description="Most records in one batch, which is one transaction.")
     fetch_bytes: int = Field(4 << 20, ge=1 << 16, description="Most bytes of one fetch from one partition.")
+    guard_every: int = Field(1, ge=1, description="The egress guard looks at every n-th offset again; 1 is all of them.")
+    guard_limit: float = Field(
+        0.01, ge=0, le=1, description="Share of records with findings of the egress guard past which the worker stops."
+    )
     transaction_timeout: Seconds = Field(60.0, description="Seconds; a transaction that takes longer ends the worker.")
     session_timeout: Seconds = Field(10.0, description="Seconds until the group gives up a worker that went silent.")
     topic_refresh: Seconds = Field(10.0, description="Seconds between looks for new source topics and partitions.")

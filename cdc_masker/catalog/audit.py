@@ -111,6 +111,7 @@ def _note_row(entry: AuditEntry, note: QuarantineNote) -> dict[str, Any]:
         "first_offset": entry.first_offset,
         "record_timestamp": note.timestamp,
         "reason": note.reason.value,
+        "place": note.place,
     }
 
 
@@ -135,7 +136,9 @@ def _entry(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:
         worker=row.worker,
         program=row.program,
         quarantined=tuple(
-            QuarantineNote(note.topic, note.partition, note.record_offset, note.record_timestamp, Reason(note.reason))
+            QuarantineNote(
+                note.topic, note.partition, note.record_offset, note.record_timestamp, Reason(note.reason), note.place
+            )
             for note in notes
         ),
     )

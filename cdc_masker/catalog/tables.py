@@ -133,6 +133,7 @@ audit_quarantine = Table(
     Column("first_offset", BigInteger, nullable=False),
     Column("record_timestamp", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("place", Text),
     ForeignKeyConstraint(
         ["generation", "incarnation", "topic", "partition", "first_offset"],
         [

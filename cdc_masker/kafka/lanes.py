@@ -29,6 +29,7 @@ from aiokafka.errors import KafkaError
 from cdc_masker import evidence, metrics
 from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.events import AuditEntry, Outcome, Record
+from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, Resumption, halted_by_incarnation, resume
 from cdc_masker.kafka.cluster import Cluster
@@ -86,6 +87,7 @@ class Parts:
     audit: AuditStore
     lag: AuditLag
     maskers: Maskers
+    alarm: GuardAlarm
 
 
 class Lane:
@@ -232,6 +234,7 @@ class Lane:
         policy = masker.policy
         try:
             outcomes = masker.mask_batch(batch.records)
+            self._parts.alarm.look(outcomes)
             entry = evidence.audit_entry(
                 outcomes,
                 policy=policy,

@@ -12,6 +12,7 @@ import logging
 
 from cdc_masker import metrics
 from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError
+from cdc_masker.guard import EgressGuard
 from cdc_masker.methods import Keys
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
@@ -85,4 +86,5 @@ class Maskers:
             generation=generation,
             output_prefix=self._settings.output_prefix,
             max_record_bytes=largest,
+            guard=EgressGuard(self._settings.guard_every),
         )

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from cdc_masker.catalog import Catalog, open_catalog
 from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lanes import Parts
@@ -79,6 +80,7 @@ async def start(settings: Settings, resources: AsyncExitStack) -> tuple[Parts, f
         audit=catalog.audit,
         lag=AuditLag(settings, cluster),
         maskers=maskers,
+        alarm=GuardAlarm(settings.guard_limit),
     ), sources
 
 

@@ -156,6 +156,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("first_offset", sa.BigInteger, nullable=False),
         sa.Column("record_timestamp", sa.BigInteger, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("place", sa.Text),
         sa.PrimaryKeyConstraint(
             "generation", "incarnation", "topic", "partition", "record_offset", name="audit_quarantine_pkey"
         ),

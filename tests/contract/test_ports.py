@@ -34,7 +34,7 @@ ENTRY = AuditEntry(
     worker="worker-1",
     program="cdc-masker 0",
     quarantined=(
-        QuarantineNote("shop.crm.customers", 3, 12, -1, Reason.NOT_JSON),
+        QuarantineNote("shop.crm.customers", 3, 12, -1, Reason.NOT_JSON, "value"),
         QuarantineNote("shop.crm.customers", 3, 15, 1_700_000_000_000, Reason.TOO_LARGE),
     ),
 )

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from cdc_masker import metrics
 from cdc_masker.errors import PolicyError
 from cdc_masker.events import Record
+from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, resume
 from cdc_masker.kafka.cluster import Cluster
@@ -116,6 +117,7 @@ async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -
         audit=MemoryAudit(),
         lag=AuditLag(settings, cluster),
         maskers=Maskers(settings, MemoryPolicies(), new_keyring(), EMPTY),
+        alarm=GuardAlarm(settings.guard_limit),
     )
     lanes = Lanes(parts)
     late = Batch(TopicPartition("raw", 0), 1, 0, 1, 1, (Record("raw", 0, 0, 0, None, b"canary"),))

@@ -41,8 +41,8 @@ def test_an_entry_covers_its_batch() -> None:
 
 def test_an_entry_names_what_was_quarantined_and_why() -> None:
     assert entry().quarantined == (
-        QuarantineNote(TOPIC, 2, 11, 1795242089117, Reason.NOT_JSON),
-        QuarantineNote(TOPIC, 2, 15, 1795242089117, Reason.NOT_UTF8),
+        QuarantineNote(TOPIC, 2, 11, 1795242089117, Reason.NOT_JSON, "value"),
+        QuarantineNote(TOPIC, 2, 15, 1795242089117, Reason.NOT_UTF8, "key"),
     )
 
 
@@ -61,12 +61,13 @@ def test_a_text_that_is_no_entry_is_refused(text: bytes) -> None:
         decode_entry(text)
 
 
-def test_a_note_is_coordinates_and_a_reason() -> None:
-    note = QuarantineNote(TOPIC, 2, 11, 1795242089117, Reason.NOT_JSON)
+def test_a_note_is_coordinates_a_reason_and_a_place() -> None:
+    note = QuarantineNote(TOPIC, 2, 11, 1795242089117, Reason.NOT_JSON, "value")
     assert json.loads(encode_note(note)) == {
         "topic": TOPIC,
         "partition": 2,
         "offset": 11,
         "timestamp": 1795242089117,
         "reason": "not_json",
+        "place": "value",
     }
