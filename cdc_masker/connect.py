@@ -11,9 +11,10 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -29,6 +30,8 @@ _REQUEST_SECONDS = 30.0
 # database, and one that is started again is shown as failed for a moment.
 _STEADY_SECONDS = 3.0
 _POLL_SECONDS = 0.25
+# What Connect answers while its workers share out their work: the first to changes, the second to questions.
+_SHARING_OUT = (HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR)
 # The first line of a trace and each "Caused by" start with a class; what follows it may quote a row, in several lines.
 _CLASSES = re.compile(r"(?:\A|^Caused by: )((?:\w+\.)+[A-Z][\w$]*(?:Exception|Error))(?=:|$)", re.MULTILINE)
 
@@ -87,15 +90,18 @@ class ConnectorStatus:
 
 
 class Connector:
-    """One connector in a Kafka Connect cluster. Raises `TransientError` when Connect can't be reached or answers oddly."""
+    """One connector in a Kafka Connect cluster. Raises `TransientError` when Connect can't be reached or answers oddly.
 
-    def __init__(self, settings: Settings) -> None:
+    `options` are further options of Debezium's; they come before those that settings fill.
+    """
+
+    def __init__(self, settings: Settings, options: Mapping[str, str] = MappingProxyType({})) -> None:
         if urlsplit(settings.connect_url).scheme not in ("http", "https"):
             raise SetupError(f"{PREFIX}CONNECT_URL must start with http:// or https://")
         self._url = settings.connect_url.rstrip("/")
         self._name = settings.connector_name
         self._path = f"/connectors/{quote(self._name, safe='')}"
-        self._config = {**render(settings), "name": self._name}
+        self._config = {**render(settings), **options, "name": self._name}
 
     def apply(self, seconds: float, progress: Callable[[str], None] = lambda told: None) -> bool:
         """Sends the configuration unless it is there already, and waits until the connector runs. Gives whether it was sent.
@@ -103,7 +109,7 @@ class Connector:
         Raises `SetupError` when Connect refuses it or the connector fails, `TransientError` when `seconds` run out.
         """
         deadline = time.monotonic() + seconds
-        sent = self._present() != self._config
+        sent = self._present(deadline) != self._config
         if sent:
             progress("sending the configuration")
             self._send(deadline)
@@ -121,8 +127,8 @@ class Connector:
         self._expect(code, HTTPStatus.OK)
         return ConnectorStatus(TaskStatus.of(answer["connector"]), tuple(map(TaskStatus.of, answer["tasks"])))
 
-    def _present(self) -> dict[str, str] | None:
-        code, answer = self._ask("GET", f"{self._path}/config")
+    def _present(self, deadline: float) -> dict[str, str] | None:
+        code, answer = self._ask_settled(deadline, "GET", f"{self._path}/config")
         if code == HTTPStatus.NOT_FOUND:
             return None
         self._expect(code, HTTPStatus.OK)
@@ -130,12 +136,7 @@ class Connector:
         return config
 
     def _send(self, deadline: float) -> None:
-        while True:
-            code, _ = self._ask("PUT", f"{self._path}/config", self._config)
-            # 409: workers are sharing out their work at this moment, and take no configuration until that is done.
-            if code != HTTPStatus.CONFLICT or time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_SECONDS)
+        code, _ = self._ask_settled(deadline, "PUT", f"{self._path}/config", self._config)
         if code == HTTPStatus.BAD_REQUEST:
             raise SetupError(
                 f"Kafka Connect refuses the configuration of {self._name} ({self._refused()}); "
@@ -170,6 +171,14 @@ class Connector:
     def _expect(self, code: int, *expected: HTTPStatus) -> None:
         if code not in expected:
             raise TransientError(f"Kafka Connect at {PREFIX}CONNECT_URL answered with status {code}; look at its log")
+
+    def _ask_settled(self, deadline: float, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, Any]:
+        """As `_ask`, and asks again while workers share out their work: until that is done they tell and take nothing."""
+        while True:
+            code, answer = self._ask(method, path, body)
+            if code not in _SHARING_OUT or time.monotonic() > deadline:
+                return code, answer
+            time.sleep(_POLL_SECONDS)
 
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, Any]:
         """Sends one request; gives the status and, with status 2xx, the JSON that was answered."""

@@ -21,20 +21,37 @@ UUID = "io.debezium.data.Uuid"
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 _VARIABLE_DECIMAL = "io.debezium.data.VariableScaleDecimal"
 JSON = "io.debezium.data.Json"
+_BITS = "io.debezium.data.Bits"
 
-# The neutral value where zero of the base type is not a valid value of the semantic type.
-_NEUTRAL_BY_NAME: dict[str, Any] = {
-    UUID: "00000000-0000-0000-0000-000000000000",
-    JSON: "{}",
-    _DECIMAL: "AA==",
-    _VARIABLE_DECIMAL: {"scale": 0, "value": "AA=="},
-    "io.debezium.data.Bits": "AA==",
-    "io.debezium.time.ZonedTimestamp": "1970-01-01T00:00:00.000000Z",
-    "io.debezium.time.ZonedTime": "00:00:00Z",
-    "io.debezium.time.IsoDate": "1970-01-01Z",
-    "io.debezium.time.IsoTime": "00:00:00Z",
-    "io.debezium.time.IsoTimestamp": "1970-01-01T00:00:00Z",
-    "io.debezium.time.Interval": "P0Y0M0DT0H0M0S",
+_EPOCH = {"year": 1970, "month": 1, "day": 1}
+_MIDNIGHT = {"hour": 0, "minute": 0, "second": 0, "nanos": 0}
+_UTC = {"offsetSeconds": 0, "zoneId": "Z"}
+_NO_GEOMETRY = "AQcAAAAAAAAA"  # WKB of GEOMETRYCOLLECTION EMPTY
+
+# The neutral value where zero of the base type is not a valid value of the semantic type; of a struct, those of its fields.
+_NEUTRAL_BY_NAME: dict[tuple[str, str | None], Any] = {
+    ("string", UUID): "00000000-0000-0000-0000-000000000000",
+    ("string", JSON): "{}",
+    ("string", "io.debezium.data.Xml"): "<redacted/>",
+    ("bytes", _DECIMAL): "AA==",
+    ("struct", _VARIABLE_DECIMAL): {"value": "AA=="},
+    ("bytes", _BITS): "AA==",
+    ("string", "io.debezium.time.ZonedTimestamp"): "1970-01-01T00:00:00.000000Z",
+    ("string", "io.debezium.time.ZonedTime"): "00:00:00Z",
+    ("string", "io.debezium.time.IsoDate"): "1970-01-01Z",
+    ("string", "io.debezium.time.IsoTime"): "00:00:00Z",
+    ("string", "io.debezium.time.IsoTimestamp"): "1970-01-01T00:00:00Z",
+    ("string", "io.debezium.time.Interval"): "P0Y0M0DT0H0M0S",
+    ("struct", "io.debezium.time.StructuredDate"): _EPOCH,
+    ("struct", "io.debezium.time.StructuredTime"): _MIDNIGHT,
+    ("struct", "io.debezium.time.StructuredZonedTime"): {**_MIDNIGHT, **_UTC},
+    ("struct", "io.debezium.time.StructuredTimestamp"): {**_EPOCH, **_MIDNIGHT},
+    ("struct", "io.debezium.time.StructuredZonedTimestamp"): {**_EPOCH, **_MIDNIGHT, **_UTC},
+    ("struct", "io.debezium.time.StructuredDuration"): dict.fromkeys(
+        ("years", "months", "days", "hours", "minutes", "seconds", "nanos"), 0
+    ),
+    ("struct", "io.debezium.data.geometry.Geometry"): {"wkb": _NO_GEOMETRY},
+    ("struct", "io.debezium.data.geometry.Geography"): {"wkb": _NO_GEOMETRY},
 }
 _NEUTRAL_BY_BASE: dict[str, Any] = {
     "boolean": False,
@@ -144,65 +161,99 @@ def neutral(type_: Type) -> Any:
     """The value of this type that says nothing: null where that is allowed, else its zero. JSON values, as Connect has them."""
     if type_.optional:
         return None
-    if type_.name in _NEUTRAL_BY_NAME:
-        return _NEUTRAL_BY_NAME[type_.name]
     if type_.base == "struct":
-        return {field.name: neutral(field.type) for field in type_.fields}
-    return _NEUTRAL_BY_BASE[type_.base]
+        known = _NEUTRAL_BY_NAME.get((type_.base, type_.name), {})
+        return {field.name: known.get(field.name, neutral(field.type)) for field in type_.fields}
+    if type_.base == "map" and type_.keys is not None and type_.keys.base != "string":
+        return []  # Connect writes such a map as pairs
+    return _NEUTRAL_BY_NAME.get((type_.base, type_.name), _NEUTRAL_BY_BASE[type_.base])
 
 
-_VARIABLE_SCALE = Type(
-    base="struct",
-    name=_VARIABLE_DECIMAL,
-    version=1,
-    fields=(Field("scale", Type(base="int32")), Field("value", Type(base="bytes"))),
+def _struct(name: str, *fields: Field) -> Type:
+    return Type(base="struct", name=name, version=1, fields=fields)
+
+
+def _semantic(base: str, name: str) -> Type:
+    return Type(base=base, name=name, version=1)
+
+
+_STRING, _BYTES, _BOOLEAN = Type(base="string"), Type(base="bytes"), Type(base="boolean")
+_DOUBLE, _SRID = Type(base="double"), Field("srid", Type(base="int32", optional=True))
+_VARIABLE_SCALE = _struct(_VARIABLE_DECIMAL, Field("scale", Type(base="int32")), Field("value", _BYTES))
+_POINT = _struct(
+    "io.debezium.data.geometry.Point", Field("x", _DOUBLE), Field("y", _DOUBLE), Field("wkb", _BYTES.nullable()), _SRID
 )
+_EXTENSIONS = Type(base="map", optional=True, keys=_STRING, values=_STRING)
+_GEOMETRY = _struct("io.debezium.data.geometry.Geometry", Field("wkb", _BYTES), _SRID, Field("extensions", _EXTENSIONS))
 
-# PostgreSQL's names, in the connector's default handling modes (decimal precise, time adaptive, binary bytes, hstore json).
+_RANGES = ("int4", "int8", "num", "ts", "tstz", "date")
+
+# PostgreSQL's names, in the connector's default handling modes (decimal precise, time adaptive, interval numeric, hstore json,
+# binary bytes) with `include.unknown.datatypes`, which makes the last row of them bytes.
 _POSTGRES: dict[str, Type] = {
-    **dict.fromkeys(
-        ("text", "varchar", "character varying", "char", "character", "bpchar", "citext", "name"), Type(base="string")
-    ),
-    **dict.fromkeys(("inet", "cidr", "macaddr", "macaddr8", "ltree", "tsvector"), Type(base="string")),
+    **dict.fromkeys(("text", "varchar", "character varying", "char", "character", "bpchar", "citext", "name"), _STRING),
+    **dict.fromkeys(("inet", "cidr", "macaddr", "macaddr8", "line", *(f"{item}range" for item in _RANGES)), _STRING),
+    "ltree": _semantic("string", "io.debezium.data.Ltree"),
+    "tsvector": _semantic("string", "io.debezium.data.Tsvector"),
     **dict.fromkeys(("smallint", "int2"), Type(base="int16")),
     **dict.fromkeys(("integer", "int", "int4"), Type(base="int32")),
     **dict.fromkeys(("bigint", "int8", "oid"), Type(base="int64")),
     **dict.fromkeys(("real", "float4"), Type(base="float")),
-    **dict.fromkeys(("double precision", "float8"), Type(base="double")),
-    **dict.fromkeys(("boolean", "bool"), Type(base="boolean")),
+    **dict.fromkeys(("double precision", "float8"), _DOUBLE),
+    **dict.fromkeys(("boolean", "bool", "bit"), _BOOLEAN),
     **dict.fromkeys(("numeric", "decimal"), _VARIABLE_SCALE),
-    "bytea": Type(base="bytes"),
-    "uuid": Type(base="string", name=UUID, version=1),
-    "enum": Type(base="string", name=ENUM, version=1),
-    **dict.fromkeys(("json", "jsonb", "hstore"), Type(base="string", name=JSON, version=1)),
-    "xml": Type(base="string", name="io.debezium.data.Xml", version=1),
-    "date": Type(base="int32", name="io.debezium.time.Date", version=1),
-    **dict.fromkeys(("time", "time without time zone"), Type(base="int64", name="io.debezium.time.MicroTime", version=1)),
-    **dict.fromkeys(("timetz", "time with time zone"), Type(base="string", name="io.debezium.time.ZonedTime", version=1)),
-    **dict.fromkeys(
-        ("timestamp", "timestamp without time zone"),
-        Type(base="int64", name="io.debezium.time.MicroTimestamp", version=1),
-    ),
-    **dict.fromkeys(
-        ("timestamptz", "timestamp with time zone"),
-        Type(base="string", name="io.debezium.time.ZonedTimestamp", version=1),
-    ),
-    "interval": Type(base="int64", name="io.debezium.time.MicroDuration", version=1),
+    "money": replace(_semantic("bytes", _DECIMAL), parameters=(("scale", "2"),)),
+    "bytea": _BYTES,
+    **dict.fromkeys(("varbit", "bit varying"), replace(_semantic("bytes", _BITS), parameters=(("length", "2147483647"),))),
+    "uuid": _semantic("string", UUID),
+    "enum": _semantic("string", ENUM),
+    **dict.fromkeys(("json", "jsonb", "hstore"), _semantic("string", JSON)),
+    "xml": _semantic("string", "io.debezium.data.Xml"),
+    "date": _semantic("int32", "io.debezium.time.Date"),
+    **dict.fromkeys(("time", "time without time zone"), _semantic("int64", "io.debezium.time.MicroTime")),
+    **dict.fromkeys(("timetz", "time with time zone"), _semantic("string", "io.debezium.time.ZonedTime")),
+    **dict.fromkeys(("timestamp", "timestamp without time zone"), _semantic("int64", "io.debezium.time.MicroTimestamp")),
+    **dict.fromkeys(("timestamptz", "timestamp with time zone"), _semantic("string", "io.debezium.time.ZonedTimestamp")),
+    "interval": _semantic("int64", "io.debezium.time.MicroDuration"),
+    "point": _POINT,
+    **dict.fromkeys(("lseg", "box", "path", "polygon"), _GEOMETRY),
+    "circle": _struct("io.debezium.data.geometry.Circle", Field("center", _POINT), Field("radius", _DOUBLE)),
+    **dict.fromkeys(("tsquery", "jsonpath", "pg_lsn", *(f"{item}multirange" for item in _RANGES)), _BYTES),
+}
+_IN_MILLISECONDS = {
+    "time": _semantic("int32", "io.debezium.time.Time"),
+    "timestamp": _semantic("int64", "io.debezium.time.Timestamp"),
 }
 
 
 def from_postgres(name: str) -> Type | None:
-    """The type of a column whose PostgreSQL type is `name`, length and scale ignored; None when the name is unknown."""
+    """The type of a column whose PostgreSQL type is `name`, as in `numeric(10,2)[]`; None when the name is unknown.
+
+    A domain is written as the type below it, an enum as `enum`.
+    """
     word = name.strip().lower()
     if word.endswith("[]"):
         item = from_postgres(word[:-2])
         return None if item is None else Type(base="array", items=item.nullable())
     bare, _, rest = word.partition("(")
-    precision, _, tail = rest.partition(")")
-    known = _POSTGRES.get((bare.strip() + tail).strip())
-    if known is _VARIABLE_SCALE and precision:
-        scale = precision.partition(",")[2].strip() or "0"
-        return Type(base="bytes", name=_DECIMAL, version=1, parameters=(("scale", scale),))
+    modifier, _, tail = rest.partition(")")
+    known = _POSTGRES.get(word := (bare.strip() + tail).strip())
+    if known is None or not modifier:
+        return known
+    size, _, scale = (part.strip() for part in modifier.partition(","))
+    if not size.isdecimal() or not (scale or "0").removeprefix("-").isdecimal():
+        return None
+    return _modified(known, word, size, scale or "0")
+
+
+def _modified(known: Type, word: str, size: str, scale: str) -> Type:
+    """The type with a length, a precision, or precision and scale."""
+    if known is _VARIABLE_SCALE:
+        return replace(_semantic("bytes", _DECIMAL), parameters=(("scale", scale), ("connect.decimal.precision", size)))
+    if word in ("bit", "varbit", "bit varying"):
+        return _BOOLEAN if size == "1" else replace(_semantic("bytes", _BITS), parameters=(("length", size),))
+    if size in "0123":
+        return _IN_MILLISECONDS.get(word.removesuffix(" without time zone"), known)
     return known
 
 

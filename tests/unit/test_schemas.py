@@ -148,7 +148,17 @@ def test_what_is_no_schema_is_refused(schema: Any) -> None:
     ("names", "base", "semantic"),
     [
         (["text", "varchar", "character varying(20)", "char(3)", "bpchar", "citext", "name", " TEXT "], "string", None),
-        (["inet", "cidr", "macaddr", "ltree", "tsvector"], "string", None),
+        (["inet", "cidr", "macaddr", "line", "int4range", "tstzrange"], "string", None),
+        (["ltree"], "string", "io.debezium.data.Ltree"),
+        (["tsvector"], "string", "io.debezium.data.Tsvector"),
+        (["bit", "bit(1)", "varbit(1)"], "boolean", None),
+        (["bit(8)", "bit varying", "varbit(9)"], "bytes", "io.debezium.data.Bits"),
+        (["time(3)", "time(0) without time zone"], "int32", "io.debezium.time.Time"),
+        (["timestamp(3)", "timestamp (2) without time zone"], "int64", "io.debezium.time.Timestamp"),
+        (["timestamp(6)", "timestamp(4) without time zone"], "int64", "io.debezium.time.MicroTimestamp"),
+        (["money"], "bytes", "org.apache.kafka.connect.data.Decimal"),
+        (["box", "polygon"], "struct", "io.debezium.data.geometry.Geometry"),
+        (["tsquery", "int8multirange"], "bytes", None),
         (["smallint", "int2"], "int16", None),
         (["integer", "int", "int4"], "int32", None),
         (["bigint", "int8", "oid"], "int64", None),
@@ -181,10 +191,13 @@ def test_postgresql_names_a_type_in_several_ways(names: list[str], base: str, se
 def test_a_decimal_has_the_scale_that_was_declared(name: str, scale: str) -> None:
     type_ = from_postgres(name)
     assert type_ is not None
-    assert dict(type_.parameters) == {"scale": scale}
+    assert dict(type_.parameters)["scale"] == scale
 
 
-@pytest.mark.parametrize("name", ["", "[]", "txt", "txt[]", "crm.tier", "int5", "text text", "character varying x", "(3)"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "[]", "txt", "txt[]", "crm.tier", "int5", "text text", "character varying x", "(3)", "numeric(1,2,3)", "varchar(x)"],
+)
 def test_an_unknown_type_name_is_none(name: str) -> None:
     assert from_postgres(name) is None
 
