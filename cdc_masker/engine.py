@@ -103,12 +103,16 @@ class Engine:
         self._keys = keys
         self._epochs = {domain.name: domain.epoch for domain in policy.domains}
         self._tables_by_topic = _tables_by_topic(policy.rules)
+        self._stated = {each.topic: each for each in policy.envelopes if each.table is not None}
         for decision in self._decisions.values():  # a key that is missing is found now, not at the first event that needs it
             self._compile(decision, None)
 
-    def compile(self, table: Table, layout: Layout, key: frozenset[str]) -> RowPlan:
-        """The plan for rows of `table` with the columns of `layout`, of which `key` are the columns of the record's key."""
-        transforms = {name: self._decide(table, name, type_, name in key) for name, type_ in layout}
+    def compile(self, table: Table, layout: Layout, key: frozenset[str], passing: frozenset[str] = frozenset()) -> RowPlan:
+        """The plan for rows of `table` with the columns of `layout`, of which `key` are the columns of the record's key.
+
+        Names that are `passing` are no columns, unless a rule names them: they are kept.
+        """
+        transforms = {name: self._decide(table, name, type_, name in key, name in passing) for name, type_ in layout}
         cells = tuple((name, orjson.dumps(name) + b":", _cell(transform)) for name, transform in transforms.items())
         kept = frozenset(name for name, transform in transforms.items() if isinstance(transform, Keep))
         masked = tuple(
@@ -122,11 +126,14 @@ class Engine:
         return RowPlan(transforms, cells, kept, masked)
 
     def table_of(self, topic: str) -> Table:
-        """The table whose changes Debezium writes to that topic, among those that rules name; with empty names, if none.
+        """The table whose changes are in that topic; with empty names, if nothing tells.
 
-        For a tombstone, which names no table. Raises `InputError` when two tables share the topic's name, as topic names
-        are sanitised.
+        For records that name no table. What the policy states about the topic holds; else it is the one, among those that
+        rules name, whose changes Debezium writes there. Raises `InputError` when two tables share the topic's name, as topic
+        names are sanitised.
         """
+        if (stated := self._stated.get(topic)) is not None:
+            return Table(stated.server or "", stated.schema or "", stated.table or "", topic)
         parts = topic.split(".")
         found = [
             Table(server, schema, name, topic)
@@ -138,11 +145,13 @@ class Engine:
             raise InputError(Reason.AMBIGUOUS_TABLE, "topic")
         return found[0] if found else Table("", "", "", topic)
 
-    def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool) -> Transform:
+    def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
         for server in (table.server, ANY_SERVER):
             decision = self._decisions.get((server, table.schema, table.name, name))
             if decision is not None:
                 return self._compile(decision, type_)
+        if passing:
+            return Keep()
         # A tombstone knows its topic only: the domain of an undecided key column must not need more.
         domain = json.dumps(["key", table.topic, name])
         column = Column(place=name, type=type_, domain=domain, epochs=self._epoch)

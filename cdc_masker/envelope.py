@@ -37,6 +37,7 @@ __all__ = [
     "Tombstone",
     "read",
     "read_key",
+    "unwrap",
     "wrap",
     "write",
 ]
@@ -226,6 +227,7 @@ class _Decoder(Generic[Body]):
 _has_schema = re.compile(rb'\s*\{\s*"schema"\s*:\s*\{').match
 
 _columns = _Decoder[Members](Members, _Wrapped[Members])
+_payload = _Decoder[Raw](Raw, _Wrapped[Raw])
 _change = _Decoder[RowChange](RowChange, _Wrapped[RowChange])
 _message = _Decoder[LogicalMessage](LogicalMessage, _Wrapped[LogicalMessage])
 _transaction = _Decoder[_TransactionMetadata](_TransactionMetadata, _Wrapped[_TransactionMetadata])
@@ -260,6 +262,14 @@ def read_key(text: bytes, place: str) -> Key:
     _check_length(text, json.compact_length(columns), schema, place)
     json.refuse_nested_duplicates(text if schema is None else text[len(schema) :], columns, place)
     return Key(schema, columns)
+
+
+def unwrap(text: bytes, place: str) -> tuple[bytes | None, bytes]:
+    """The text of an embedded schema, if there is one, and that of the payload. Raises `InputError`."""
+    json.check_text(text, place)
+    schema, payload = _payload(text, Reason.UNKNOWN_SHAPE, place)
+    _check_length(text, len(payload), schema, place)
+    return schema, bytes(payload)
 
 
 def write(event: Event, masked: Mapping[str, bytes], schema: bytes | None) -> bytes:

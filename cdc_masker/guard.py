@@ -22,10 +22,13 @@ import msgspec
 from cdc_masker.errors import InputError, Reason
 from cdc_masker.events import Outcome
 
-__all__ = ["EgressGuard", "Expectation", "MaskedColumn"]
+__all__ = ["WHOLE", "EgressGuard", "Expectation", "MaskedColumn"]
 
 LONG = 16
 """A JSON text of so many bytes does not stand somewhere else by chance."""
+
+WHOLE = "value"
+"""The place of a row that is all of the value."""
 
 _SAYS_NOTHING = frozenset(
     (
@@ -81,11 +84,11 @@ class EgressGuard:
     def check(self, outcome: Outcome, rows: _Rows) -> None:
         """Raises `InputError(EGRESS_GUARD)` naming the column when the masked record shows what it must not.
 
-        `rows` are the raw row images by their place.
+        `rows` are the raw row images by their place; that of a flattened row is `WHOLE`.
         """
         if outcome.value is None or outcome.offset % self.every:
             return
-        shown = _read(outcome.value)
+        shown = {WHOLE: _read_row(outcome.value)} if WHOLE in rows else _read(outcome.value)
         long: list[tuple[str, str, bytes]] = []
         for place, (row, expected) in rows.items():
             fields = shown[place]
@@ -136,8 +139,18 @@ class _Wrapped(msgspec.Struct):
     payload: _Images
 
 
+class _WrappedRow(msgspec.Struct):
+    payload: dict[str, msgspec.Raw]
+
+
 _plain = msgspec.json.Decoder(_Images)
 _wrapped = msgspec.json.Decoder(_Wrapped)
+_plain_row = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_wrapped_row = msgspec.json.Decoder(_WrappedRow)
+
+
+def _read_row(value: bytes) -> dict[str, msgspec.Raw]:
+    return _wrapped_row.decode(value).payload if value.startswith(b'{"schema":{') else _plain_row.decode(value)
 
 
 def _read(value: bytes) -> dict[str, dict[str, msgspec.Raw]]:

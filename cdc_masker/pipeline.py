@@ -10,14 +10,15 @@ from collections.abc import Iterable
 
 import msgspec
 
-from cdc_masker import envelope
+from cdc_masker import envelope, flattened
 from cdc_masker.codecs import connect, json
 from cdc_masker.codecs.json import Members
 from cdc_masker.engine import Engine, RowPlan, Table
 from cdc_masker.envelope import Control, Event, Key, RowChange, Tombstone
 from cdc_masker.errors import InputError, Reason
 from cdc_masker.events import Fate, Outcome, Record
-from cdc_masker.guard import EgressGuard
+from cdc_masker.flattened import FlattenedRow
+from cdc_masker.guard import WHOLE, EgressGuard
 from cdc_masker.methods import Keys
 from cdc_masker.plans import Plans
 from cdc_masker.policies import Policy
@@ -52,6 +53,7 @@ class Masker:
         self._engine = Engine(policy, keys)
         self._plans = Plans(self._engine)
         self._headers = frozenset(policy.headers)
+        self._flattened = frozenset(each.topic for each in policy.envelopes if each.shape == "flattened")
         self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}"
         self._output_prefix = output_prefix
         self._max_record_bytes = max_record_bytes
@@ -80,7 +82,7 @@ class Masker:
         return outcome
 
     def _masked(self, record: Record) -> Outcome:
-        match envelope.read(record):
+        match self._read(record):
             case Event() as event:
                 source = event.source
                 table = Table(source.name, source.schema, source.table, record.topic)
@@ -89,6 +91,16 @@ class Masker:
                 value, rows = self._value(event, table, key)
                 outcome = self._published(record, _fate(event), masked_key, value, headers)
                 self._guard.check(outcome, rows)
+                return outcome
+            case FlattenedRow() as row:
+                table = self._engine.table_of(record.topic)
+                row.check_table(table.server, table.schema, table.name)
+                key = None if record.key is None else envelope.read_key(record.key, "key")
+                plan, schema = self._plans.flattened(table, row, _columns(key))
+                value = envelope.wrap(schema, plan.apply(row.columns, WHOLE))
+                headers = self._let_through(record, table, key)
+                outcome = self._published(record, Fate.MASKED, self._key(table, key), value, headers)
+                self._guard.check(outcome, {WHOLE: (row.columns, plan)})
                 return outcome
             case Tombstone():
                 if record.key is None:
@@ -105,6 +117,11 @@ class Masker:
                     envelope.wrap(_control_schema(control.schema), control.value),
                     self._let_through(record, Table("", "", "", record.topic), None),
                 )
+
+    def _read(self, record: Record) -> Event | FlattenedRow | Tombstone | Control:
+        if record.value is not None and record.topic in self._flattened:
+            return flattened.read(record.value)
+        return envelope.read(record)
 
     def _published(
         self, record: Record, fate: Fate, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
@@ -131,7 +148,7 @@ class Masker:
 
     def _value(self, event: Event, table: Table, key: Key | None) -> tuple[bytes, dict[str, tuple[Members, RowPlan]]]:
         """The masked event, and its raw row images with the plans that they went through."""
-        key_columns = frozenset(key.columns) if key is not None else frozenset[str]()
+        key_columns = _columns(key)
         described = None if event.schema is None else self._plans.event(table, event.schema, key_columns)
         masked, rows = {}, {}
         for place, image in event.images():
@@ -165,6 +182,10 @@ class Masker:
         # Debezium writes it without a schema even where keys have one: the record's own key tells the types.
         plan, schema = self._plans.key(table, key if other.schema is None else other)
         return envelope.wrap(schema if other.schema is not None else None, plan.apply(other.columns, place))
+
+
+def _columns(key: Key | None) -> frozenset[str]:
+    return frozenset() if key is None else frozenset(key.columns)
 
 
 def _fate(event: Event) -> Fate:

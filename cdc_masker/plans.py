@@ -17,11 +17,13 @@ from cdc_masker.codecs.connect import ConnectSchema
 from cdc_masker.codecs.json import Members
 from cdc_masker.engine import Engine, RowPlan, Table
 from cdc_masker.envelope import EVENT_FIELDS, IMAGES, Key
+from cdc_masker.flattened import FlattenedRow, metadata
 from cdc_masker.methods import Keep
-from cdc_masker.schemas import to_connect
+from cdc_masker.schemas import from_connect, to_connect
 
 __all__ = ["DescribedPlan", "Plans"]
 
+_NONE: frozenset[str] = frozenset()
 _MOST = 10_000  # only a source that keeps changing its layouts gets there
 
 
@@ -44,29 +46,22 @@ class Plans:
         self._by_names: dict[tuple[Any, ...], RowPlan] = {}
         self._by_schema: dict[tuple[Any, ...], DescribedPlan] = {}
 
-    def plain(self, table: Table, row: Members, key: frozenset[str]) -> RowPlan:
-        """For a row of which only the names of the columns are known."""
+    def plain(self, table: Table, row: Members, key: frozenset[str], passing: frozenset[str] = _NONE) -> RowPlan:
+        """For a row of which only the names of the columns are known. Undecided columns that are `passing` are kept."""
         names = tuple(row)
         return _cached(
             self._by_names,
-            (table, names, key),
-            lambda: self._engine.compile(table, tuple((name, None) for name in names), key),
+            (table, names, key, passing),
+            lambda: self._engine.compile(table, tuple((name, None) for name in names), key, passing),
         )
 
     def key(self, table: Table, key: Key) -> tuple[RowPlan, bytes | None]:
         """For a record's key: the plan of its columns, and the masked schema where it has one."""
-        columns = frozenset(key.columns)
-        if key.schema is None:
-            return self.plain(table, key.columns, columns), None
-        text = key.schema
+        return self._alone(table, key, frozenset(key.columns), _NONE)
 
-        def compile_() -> DescribedPlan:
-            schema = connect.parse(text, "key schema")
-            plan = self._engine.compile(table, schema.layout, columns)
-            return DescribedPlan({"key": plan}, msgspec.json.encode(_described(schema, plan)))
-
-        found = _cached(self._by_schema, (table, text, columns), compile_)
-        return found.rows["key"], found.schema
+    def flattened(self, table: Table, row: FlattenedRow, key: frozenset[str]) -> tuple[RowPlan, bytes | None]:
+        """For a row that is the whole value, and its schema."""
+        return self._alone(table, row, key, metadata(table.server, table.name))
 
     def event(self, table: Table, text: bytes, key: frozenset[str]) -> DescribedPlan:
         """For a change event whose embedded schema is `text`."""
@@ -83,13 +78,29 @@ class Plans:
 
         return _cached(self._by_schema, (table, text, key), compile_)
 
+    def _alone(
+        self, table: Table, row: Key | FlattenedRow, key: frozenset[str], passing: frozenset[str]
+    ) -> tuple[RowPlan, bytes | None]:
+        if row.schema is None:
+            return self.plain(table, row.columns, key, passing), None
+        text = row.schema
 
-def _described(schema: ConnectSchema, plan: RowPlan) -> dict[str, Any]:
+        def compile_() -> DescribedPlan:
+            schema = connect.parse(text, "schema")
+            plan = self._engine.compile(table, schema.layout, key, passing)
+            return DescribedPlan({"": plan}, msgspec.json.encode(_described(schema, plan, passing)))
+
+        found = _cached(self._by_schema, (table, text, key, passing), compile_)
+        return found.rows[""], found.schema
+
+
+def _described(schema: ConnectSchema, plan: RowPlan, passing: frozenset[str] = _NONE) -> dict[str, Any]:
     """The schema of a masked row: kept columns as they were described, the others by the type of what stands there now."""
-    fields = {}
+    fields: dict[str, Mapping[str, Any]] = {}
     for name, transform in plan.transforms.items():
         if isinstance(transform, Keep):
-            fields[name] = schema.fields[name]
+            described = schema.fields[name]
+            fields[name] = to_connect(from_connect(described)) if name in passing else described
         elif transform.type is not None:  # a column of a described row has a type, and a transform never loses it
             fields[name] = to_connect(transform.type)
     return connect.write_schema(schema, fields)

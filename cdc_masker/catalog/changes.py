@@ -11,9 +11,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import Domain, Policy, Rule
+from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule
 
-__all__ = ["AllowHeader", "Change", "Decide", "Declare", "ForbidHeader", "Forget", "parse_table", "replay"]
+__all__ = [
+    "AllowHeader",
+    "Change",
+    "Decide",
+    "Declare",
+    "ForbidHeader",
+    "Forget",
+    "ForgetTopic",
+    "Shape",
+    "parse_table",
+    "replay",
+]
 
 Target = tuple[str, str, str, str, str]
 
@@ -53,13 +64,28 @@ class ForbidHeader:
     name: str
 
 
-Change = Decide | Forget | Declare | AllowHeader | ForbidHeader
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The topic holds events of this shape from now on."""
+
+    envelope: EnvelopeShape
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTopic:
+    """The topic holds Debezium envelopes again, of the table that its name tells."""
+
+    topic: str
+
+
+Change = Decide | Forget | Declare | AllowHeader | ForbidHeader | Shape | ForgetTopic
 
 
 def replay(changes: Iterable[Change]) -> Policy:
     """The policy after all changes, not numbered yet. Raises `PolicyError` for one that takes away what isn't there."""
     rules: dict[Target, Rule] = {}
     domains: dict[str, Domain] = {}
+    envelopes: dict[str, EnvelopeShape] = {}
     headers: set[str] = set()
     for change in changes:
         match change:
@@ -76,7 +102,12 @@ def replay(changes: Iterable[Change]) -> Policy:
                 if name not in headers:
                     raise PolicyError(f"forbid_header {name}", "this header is not allowed anyway")
                 headers.remove(name)
-    return Policy.of(0, rules=rules.values(), domains=domains.values(), headers=headers)
+            case Shape(envelope):
+                envelopes[envelope.topic] = envelope
+            case ForgetTopic(topic):
+                if envelopes.pop(topic, None) is None:
+                    raise PolicyError(f"forget_topic {topic}", "nothing was said about this topic")
+    return Policy.of(0, rules=rules.values(), domains=domains.values(), envelopes=envelopes.values(), headers=headers)
 
 
 _IDENTIFIER = r'(?:"(?P<{0}_quoted>(?:[^"]|"")+)"|(?P<{0}>[^\W\d][\w$]*))'

@@ -8,13 +8,23 @@ revision less. Importing this module registers the operations.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from alembic.operations import MigrateOperation, Operations
 
-from cdc_masker.catalog.changes import AllowHeader, Change, Decide, Declare, ForbidHeader, Forget, parse_table
+from cdc_masker.catalog.changes import (
+    AllowHeader,
+    Change,
+    Decide,
+    Declare,
+    ForbidHeader,
+    Forget,
+    ForgetTopic,
+    Shape,
+    parse_table,
+)
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import ANY_SERVER, Domain, Rule
+from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Rule
 
 __all__ = ["SAID", "PolicyOperation"]
 
@@ -30,6 +40,8 @@ TableName = str | tuple[str, str]
 @Operations.register_operation("declare_domain")
 @Operations.register_operation("allow_header")
 @Operations.register_operation("forbid_header")
+@Operations.register_operation("shape_topic")
+@Operations.register_operation("forget_topic")
 class PolicyOperation(MigrateOperation):
     """One change of the policy, as Alembic carries it."""
 
@@ -138,6 +150,25 @@ class PolicyOperation(MigrateOperation):
     def forbid_header(cls, operations: Operations, name: str) -> None:
         """Leaves record headers of this name out again."""
         operations.invoke(cls(ForbidHeader(name)))
+
+    @classmethod
+    def shape_topic(
+        cls,
+        operations: Operations,
+        topic: str,
+        *,
+        shape: Literal["debezium", "flattened"],
+        table: TableName | None = None,
+        server: str | None = None,
+    ) -> None:
+        """Says what shape the events of a topic have, and whose rows they are where the topic's name doesn't tell."""
+        schema, name = (None, None) if table is None else parse_table(table)
+        operations.invoke(cls(Shape(EnvelopeShape(topic=topic, shape=shape, server=server, schema=schema, table=name))))
+
+    @classmethod
+    def forget_topic(cls, operations: Operations, topic: str) -> None:
+        """Takes back what `shape_topic` said."""
+        operations.invoke(cls(ForgetTopic(topic)))
 
 
 @Operations.implementation_for(PolicyOperation)

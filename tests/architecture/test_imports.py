@@ -24,6 +24,7 @@ CORE = [
     "envelope",
     "engine",
     "evidence",
+    "flattened",
     "guard",
     "plans",
     "pipeline",

@@ -34,6 +34,7 @@ def revisions(tmp_path: Path) -> Revisions:
         """
         op.declare_domain("email", type="text")
         op.allow_header("trace")
+        op.shape_topic("routed", shape="flattened", table="crm.customers")
         op.mask_column("crm.customers", "email", method="tokenize", type="text", domain="email", reason='a "join" key')
         op.keep_column('"Crm"."Type Zoo"', "It's", reason="100% harmless: \\\\ ; \\t $$ ünï 💥 :bind %(bind)s")
         """,

@@ -6,9 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_masker.catalog.changes import AllowHeader, Change, Decide, Declare, ForbidHeader, Forget, parse_table, replay
+from cdc_masker.catalog.changes import (
+    AllowHeader,
+    Change,
+    Decide,
+    Declare,
+    ForbidHeader,
+    Forget,
+    ForgetTopic,
+    Shape,
+    parse_table,
+    replay,
+)
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import EMPTY, Domain, Rule
+from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Rule
 
 RULE = Rule(schema="crm", table="customers", column="email", method="redact")
 
@@ -53,6 +64,15 @@ def test_the_last_word_holds() -> None:
     kept = Rule(schema="crm", table="customers", column="email", method="keep", reason="published anyway")
     assert replay([Decide(RULE), Decide(kept)]).rules == (kept,)
     assert replay([Declare(Domain(name="d")), Declare(Domain(name="d", epoch=2))]).key_epoch == 2
+
+
+def test_the_last_word_about_a_topic_holds() -> None:
+    flattened = EnvelopeShape(topic="t", shape="flattened", schema="crm", table="customers")
+    said = [Shape(EnvelopeShape(topic="t", shape="debezium")), Shape(flattened)]
+    assert replay(said).envelopes == (flattened,)
+    assert replay([*said, ForgetTopic("t")]) == EMPTY
+    with pytest.raises(PolicyError, match="forget_topic t"):
+        replay([ForgetTopic("t")])
 
 
 def test_what_is_taken_away_was_there() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError
-from cdc_masker.policies import Policy, Rule
+from cdc_masker.policies import EnvelopeShape, Policy, Rule
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from tests.migrations.kit import Revisions, execute, query
@@ -60,6 +60,8 @@ def test_each_revision_makes_one_version(settings: Settings, database: Database,
     first, second = at(settings, 1), current(settings)
     assert KEEP in first.rules
     assert first.headers == ("trace",)
+    routed = EnvelopeShape(topic="routed", shape="flattened", schema="crm", table="customers")
+    assert first.envelopes == second.envelopes == (routed,)
     assert [rule.column for rule in second.rules] == ["email"]
     assert second.domains == first.domains
     assert second.version == 2

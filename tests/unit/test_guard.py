@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cdc_masker.codecs.capture import decode_line
+from cdc_masker.codecs.connect import Layout
 from cdc_masker.engine import Engine, RowPlan, Table
 from cdc_masker.errors import Reason
 from cdc_masker.events import Fate, Outcome, Record
@@ -16,7 +18,7 @@ from cdc_masker.guard import EgressGuard
 from cdc_masker.keys import new_keyring
 from cdc_masker.methods import Keep
 from cdc_masker.pipeline import Masker
-from cdc_masker.policies import EMPTY, Policy
+from cdc_masker.policies import EMPTY, EnvelopeShape, Policy
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 POLICY = Policy.from_document((EXAMPLES / "shop-policy.json").read_bytes())
@@ -38,8 +40,8 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine whose plans say that they mask, but let one column pass: what a bug in the inner loop would do."""
     compile_ = Engine.compile
 
-    def compile_badly(self: Engine, table: Table, layout: object, key: frozenset[str]) -> RowPlan:
-        plan: RowPlan = compile_(self, table, layout, key)  # type: ignore[arg-type]
+    def compile_badly(self: Engine, table: Table, layout: Layout, *names: frozenset[str]) -> RowPlan:
+        plan = compile_(self, table, layout, *names)
         cells = tuple((name, head, None if name == "email" else cell) for name, head, cell in plan.cells)
         return replace(plan, cells=cells)
 
@@ -50,6 +52,14 @@ def test_a_masked_column_that_passes_unchanged_is_quarantined(broken: None) -> N
     outcomes = [Masker(POLICY, new_keyring()).mask(record) for record in changed_rows()]
     assert {outcome.reason for outcome in outcomes} == {Reason.EGRESS_GUARD}
     assert all(outcome.value is None and outcome.key is None for outcome in outcomes)
+
+
+def test_a_masked_column_of_a_flattened_row_that_passes_unchanged_is_quarantined(broken: None) -> None:
+    flattened = EnvelopeShape(topic="shop.crm.customers", shape="flattened")
+    masker = Masker(Policy.of(1, rules=POLICY.rules, envelopes=[flattened]), new_keyring())
+    for record in changed_rows():
+        after = json.loads(record.value or b"")["after"]
+        assert masker.mask(replace(record, value=json.dumps(after).encode())).reason is Reason.EGRESS_GUARD
 
 
 def test_the_guard_knows_it_too_where_a_short_value_passes(broken: None) -> None:

@@ -151,7 +151,8 @@ def test_a_name_that_stands_twice_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ['{"a":{"x":1,"x":2}}', '{"a":1,"a":2}', '{"a":1,"\\u0061":1}', '{ "a":1, "a":1 }', '{"é":1,"é":1}', '{"a":1,"b":2,"a":1}']
+    "key",
+    ['{"a":{"x":1,"x":2}}', '{"a":1,"a":2}', '{"a":1,"\\u0061":1}', '{ "a":1, "a":1 }', '{"é":1,"é":1}', '{"a":1,"b":2,"a":1}'],
 )
 def test_a_name_that_stands_twice_in_a_key_is_refused(key: str) -> None:
     assert reason_of(event('{"a":1}'), key) is Reason.AMBIGUOUS_JSON
