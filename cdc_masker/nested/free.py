@@ -43,7 +43,7 @@ _Label = Callable[[str, int], str]
 """From a member's name, and its number in the output, to its masked name."""
 
 _NAME = Type(base="string")
-_MAY_BE_JSON = ("{", "[", '"')
+_MAY_BE_JSON = (b'"{', b'"[', b'"\\', b'" ', b'"\xef\xbb\xbf')  # an escape may be anything; the last is a byte order mark
 _LOOKS_LIKE_JSON = re.compile(r'\{\s*"|\[\s*["\[{]')
 
 
@@ -100,16 +100,15 @@ class Walk:
 
         `texts` and `depth` count the JSON texts and the objects and arrays around it.
         """
-        if not text.startswith(b'"'):
+        if not text.startswith(_MAY_BE_JSON):
             return leaf(text)
         content: str = orjson.loads(text)
         bare = content.lstrip("\ufeff \t\n\r")
-        if not bare.startswith(_MAY_BE_JSON):
-            return leaf(text)
-        if _is_json(content.encode()):
-            return self._inside(text, content, index, texts, depth)
-        if _LOOKS_LIKE_JSON.match(bare):
-            raise Unmaskable
+        if bare.startswith(("{", "[", '"')):
+            if _is_json(content.encode()):
+                return self._inside(text, content, index, texts, depth)
+            if _LOOKS_LIKE_JSON.match(bare):
+                raise Unmaskable
         return leaf(text)
 
     def _inside(self, text: bytes, content: str, index: int, texts: int, depth: int) -> bytes | None:
@@ -161,7 +160,7 @@ def mask_object(
         name = labels[target](part.name, len(written) + 1)
         if name not in written:
             label = part.label if name == part.name else orjson.dumps(name)
-            written[name] = part._replace(label=label, text=masked)
+            written[name] = slices.Part(name, part.gap, label, part.colon, masked)
     if written or state.named:
         return slices.join(text, list(written.values()))
     return None
@@ -181,7 +180,7 @@ def mask_array(
     for part in slices.elements(text):
         masked = visit(part.text, state.elements)
         named = named or masked is not None
-        written.append(part._replace(text=missing if masked is None else masked))
+        written.append(slices.Part("", part.gap, b"", b"", missing if masked is None else masked))
     return slices.join(text, written) if named else None
 
 
@@ -197,8 +196,6 @@ def cell(transform: Transform) -> Visit:
             def compute(text: bytes) -> bytes:
                 if text == NULL:
                     return text
-                if text.startswith((b"{", b"[")):
-                    return redacted
                 try:
                     return orjson.dumps(function(orjson.loads(text)))
                 except (Unmaskable, orjson.JSONDecodeError):  # the text is JSON: a number in it is past a double

@@ -96,7 +96,8 @@ class Typed:
                 visit, missing = fields[part.name]
                 masked = visit(part.text)
                 named = named or masked is not None
-                written.append(part._replace(text=missing if masked is None else masked))
+                filled = missing if masked is None else masked
+                written.append(slices.Part(part.name, part.gap, part.label, part.colon, filled))
             if len(written) != len(fields):
                 raise Unmaskable
             return slices.join(text, written) if named else None
