@@ -114,6 +114,8 @@ def documents(draw: DrawFn) -> Document:
 _STEPS = st.sampled_from([".a", ".b", "['a']", ".*", "[*]", "..a", "..b"])
 _METHODS = st.sampled_from(["keep", "keep", "redact", "fixed", "tokenize"])
 
+_NAME_METHODS = st.sampled_from(["keep", "redact", "tokenize"])  # of members that get one name only the first stays
+
 
 @st.composite
 def _paths(draw: DrawFn, ways: list[Way]) -> str:
@@ -139,7 +141,7 @@ def cases(draw: DrawFn) -> tuple[Document, tuple[Rule, ...]]:
     ways = sorted({found.way for found in document.found if found.way}, key=repr)
     paths = draw(st.sets(_paths(ways), min_size=1, max_size=5))
     texts = {path + ("~" if draw(st.integers(0, 5)) == 0 and not path.endswith("[*]") else "") for path in sorted(paths)}
-    made = [_rule(text, draw(_METHODS)) for text in sorted(texts)]
+    made = [_rule(text, draw(_METHODS if not text.endswith("~") else _NAME_METHODS)) for text in sorted(texts)]
     if draw(st.booleans()):
         made.append(_rule(None, "keep"))
     return document, tuple(made)
