@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cdc_masker.envelope import KEY_HEADERS
 from cdc_masker.errors import Reason
 from cdc_masker.events import Fate, Outcome
 from tests.unit.building import TOPIC, change, described, envelope_schema, masker, record, rule, source
@@ -62,7 +63,8 @@ UNKNOWN: list[Any] = [
 
 
 def quarantined(outcome: Outcome, reason: Reason) -> None:
-    assert outcome == Outcome(Fate.QUARANTINED, TOPIC, 2, 41, 1795242089117, reason=reason)
+    assert outcome == Outcome(Fate.QUARANTINED, TOPIC, 2, 41, 1795242089117, reason=reason, place=outcome.place)
+    assert outcome.place in {"value", "key", "record", "before", "after", "message", "schema", "topic", *KEY_HEADERS}
     assert not outcome.published
     assert (outcome.key, outcome.value, outcome.headers, outcome.target) == (None, None, (), None)
     assert "canary" not in repr(outcome)
