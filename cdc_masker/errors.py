@@ -13,6 +13,7 @@ out of a record or a key. So each of them may be logged and printed as it is.
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Reason",
     "SetupError",
     "TransientError",
+    "located",
 ]
 
 
@@ -73,3 +75,12 @@ class SetupError(CdcMaskerError):
 
 class TransientError(CdcMaskerError):
     """A server did not answer as it should; nothing was published, nothing is lost."""
+
+
+def located(error: BaseException) -> str:
+    """One of ours as it is; of any other its class and the place in the code: its text may quote a record."""
+    if isinstance(error, CdcMaskerError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+    return type(error).__name__ + place

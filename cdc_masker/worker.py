@@ -27,7 +27,7 @@ from cdc_masker import metrics
 from cdc_masker.errors import CdcMaskerError
 from cdc_masker.kafka import starting
 from cdc_masker.kafka.auditing import AuditCopier
-from cdc_masker.kafka.failing import fail_stop
+from cdc_masker.kafka.failing import conceal, fail_stop
 from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.site import Site
 from cdc_masker.kafka.transport import BatchTransport
@@ -170,6 +170,7 @@ def _the_app() -> MaskerApp:
     """The app of this process, built from the settings."""
     global _app  # Faust finds an app by module and name
     if _app is None:
+        conceal()
         try:
             settings = load()
             starting.check(settings)

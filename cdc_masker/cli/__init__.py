@@ -1,6 +1,7 @@
 """The command line: thin. Each command reads settings, calls one function of another room and prints.
 
-Exit codes: 0 done, 1 the answer is no (a check failed), 2 it could not be done; the reason is one sentence on stderr.
+Exit codes: 0 done, 1 the answer is no (a check failed), 2 it could not be done; the reason is one sentence on stderr. 70 is a
+fault of the program, of which only the kind and the place in the code are told.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import sys
 import typer
 
 from cdc_masker.cli import audit, capture, connector, db, keys, leaks, mask, policy, settings, stack, worker
-from cdc_masker.errors import CdcMaskerError
+from cdc_masker.errors import CdcMaskerError, located
+from cdc_masker.kafka.failing import conceal
 
-__all__ = ["app", "main"]
+__all__ = ["EXIT_FAULT", "app", "main"]
+
+EXIT_FAULT = 70
 
 app = typer.Typer(
     name="cdc-masker",
@@ -36,8 +40,12 @@ app.add_typer(stack.app, name="stack")
 
 def main() -> None:
     """Entry point of the console script."""
+    conceal()
     try:
         app()
     except CdcMaskerError as error:
         print(f"cdc-masker: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except Exception as error:  # noqa: BLE001  # whatever it is, its text may quote a record
+        print(f"cdc-masker: a fault of the program ({located(error)}); please report this line", file=sys.stderr)
+        raise SystemExit(EXIT_FAULT) from None

@@ -2,19 +2,22 @@
 
 Faust acknowledges or restarts what raised, which would lose records. So nothing of ours raises into Faust: the process ends at
 once, and whatever supervises it starts another, which goes on at the committed offset. The log gets the kind of the error and
-the place in the code, never the text of somebody else's exception, which may quote a record.
+the place in the code, never the text of somebody else's exception, which may quote a record. `conceal` sees to the same for
+whatever others log or leave uncaught, in the worker and in every command.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import traceback
-from typing import NoReturn
+import sys
+import threading
+from types import TracebackType
+from typing import Any, NoReturn
 
-from cdc_masker.errors import CdcMaskerError
+from cdc_masker.errors import located
 
-__all__ = ["EXIT_FAILED", "fail_stop"]
+__all__ = ["EXIT_FAILED", "conceal", "fail_stop"]
 
 EXIT_FAILED = 3
 
@@ -23,9 +26,38 @@ logger = logging.getLogger(__name__)
 
 def fail_stop(doing: str, error: BaseException) -> NoReturn:
     """Ends the process with `EXIT_FAILED`. `doing` names what was being done and where, such as a partition."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
-    told = str(error) if isinstance(error, CdcMaskerError) else type(error).__name__ + place
-    logger.critical("%s: %s; the process ends, and the next one goes on at the committed offsets", doing, told)
+    logger.critical("%s: %s; the process ends, and the next one goes on at the committed offsets", doing, located(error))
     logging.shutdown()
     os._exit(EXIT_FAILED)
+
+
+def conceal() -> None:
+    """From now on, no exception is logged or printed with its text or a traceback: each is `located`."""
+    make = logging.getLogRecordFactory()
+
+    def concealed(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = make(*arguments, **more)
+        if isinstance(record.msg, BaseException):
+            record.msg = located(record.msg)
+        if isinstance(record.args, tuple):
+            record.args = tuple(located(each) if isinstance(each, BaseException) else each for each in record.args)
+        if record.exc_info and record.exc_info[1] is not None:
+            first_line = _message(record).partition("\n")[0]  # asyncio goes on with the repr of a task and its exception
+            record.msg, record.args, record.exc_info = f"{first_line} ({located(record.exc_info[1])})", (), None
+        return record
+
+    def uncaught(_: object, error: BaseException | None, __: TracebackType | None = None) -> None:
+        print(f"cdc-masker: {'an error' if error is None else located(error)}", file=sys.__stderr__, flush=True)
+
+    logging.setLogRecordFactory(concealed)
+    logging.raiseExceptions = False  # a log call with wrong arguments would show them
+    sys.excepthook = uncaught
+    sys.unraisablehook = lambda told: uncaught(told.exc_type, told.exc_value)
+    threading.excepthook = lambda told: uncaught(told.exc_type, told.exc_value)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (KeyError, TypeError, ValueError):
+        return "a message that does not fit its arguments"
