@@ -36,13 +36,18 @@ __all__ = ["Engine", "RowPlan", "Table", "check"]
 
 # What Debezium writes for a large value that the change did not touch, in each of its representations.
 _MARKER = "__debezium_unavailable_value"
+_MARKER_BYTES = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="  # in base64
 UNCHANGED = frozenset(
     orjson.dumps(marker)
     for marker in (
         _MARKER,
-        "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",  # its bytes in base64
+        _MARKER_BYTES,
         [_MARKER],
+        [_MARKER_BYTES],
+        [*_MARKER.encode()],  # arrays of integers and of dates
+        ["b68a35a7-17ad-35b3-af2a-ae46edb4545a"],  # arrays of UUIDs: Java's nameUUIDFromBytes of it
         {_MARKER: _MARKER},
+        f'{{"{_MARKER}":"{_MARKER}"}}',  # the same hstore as JSON text
     )
 )
 

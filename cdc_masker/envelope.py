@@ -32,6 +32,7 @@ __all__ = [
     "Event",
     "Key",
     "LogicalMessage",
+    "Notification",
     "RowChange",
     "Source",
     "Tombstone",
@@ -132,6 +133,18 @@ class _TransactionKey(msgspec.Struct):
     id: _TransactionId
 
 
+class _Notification(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    type: str
+    aggregate_type: str
+    additional_data: dict[str, str] | None
+    timestamp: _Int64
+
+
+class _NotificationKey(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+
+
 class _Heartbeat(msgspec.Struct):
     ts_ms: _Int64
 
@@ -194,7 +207,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A record with a key and no value: compaction may forget the key."""
+    """A record without a value: compaction may forget its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +220,11 @@ class Control:
     key: bytes = field(repr=False)
     schema: bytes | None = field(repr=False)
     value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What Debezium tells about its snapshots, with tables and ranges of their keys: nothing of it passes."""
 
 
 class _Decoder(Generic[Body]):
@@ -234,10 +252,12 @@ _transaction = _Decoder[_TransactionMetadata](_TransactionMetadata, _Wrapped[_Tr
 _transaction_key = _Decoder[_TransactionKey](_TransactionKey, _Wrapped[_TransactionKey])
 _heartbeat = _Decoder[_Heartbeat](_Heartbeat, _Wrapped[_Heartbeat])
 _heartbeat_key = _Decoder[_HeartbeatKey](_HeartbeatKey, _Wrapped[_HeartbeatKey])
+_notification = _Decoder[_Notification](_Notification, _Wrapped[_Notification])
+_notification_key = _Decoder[_NotificationKey](_NotificationKey, _Wrapped[_NotificationKey])
 _encode = msgspec.json.Encoder().encode
 
 
-def read(record: Record) -> Event | Tombstone | Control:
+def read(record: Record) -> Event | Tombstone | Control | Notification:
     """Tells what a record is. Raises `InputError` for what is no event of Debezium's."""
     if record.value is None:
         return Tombstone()
@@ -290,7 +310,7 @@ def wrap(schema: bytes | None, payload: bytes) -> bytes:
     return payload if schema is None else b'{"schema":' + schema + b',"payload":' + payload + b"}"
 
 
-def _read_control(record: Record, text: bytes) -> Control:
+def _read_control(record: Record, text: bytes) -> Control | Notification:
     if record.key is None:
         raise InputError(Reason.UNKNOWN_SHAPE, "value")
     json.check_text(record.key, "key")
@@ -299,6 +319,8 @@ def _read_control(record: Record, text: bytes) -> Control:
     if record.topic.startswith(HEARTBEAT_TOPIC):
         schema, body = _heartbeat(text, Reason.UNKNOWN_SHAPE, "value")
         key_schema, key = _heartbeat_key(record.key, Reason.UNKNOWN_SHAPE, "key")
+    elif _is_notification(record.key, text):
+        return Notification()
     else:
         schema, body = _transaction(text, Reason.UNKNOWN_SHAPE, "value")
         key_schema, key = _transaction_key(record.key, Reason.UNKNOWN_SHAPE, "key")
@@ -306,6 +328,20 @@ def _read_control(record: Record, text: bytes) -> Control:
     _check_length(text, len(written), schema, "value")
     _check_length(record.key, len(written_key), key_schema, "key")
     return Control(key_schema, written_key, schema, written)
+
+
+def _is_notification(key: bytes, text: bytes) -> bool:
+    """Whether it has the members of a notification and no others."""
+    try:
+        _, told = _notification(text, Reason.UNKNOWN_SHAPE, "value")
+        _, named = _notification_key(key, Reason.UNKNOWN_SHAPE, "key")
+    except InputError as error:
+        if error.reason is not Reason.UNKNOWN_SHAPE:
+            raise
+        return False
+    json.refuse_duplicates(text, "value")
+    json.refuse_duplicates(key, "key")
+    return told.id == named.id
 
 
 def _check_length(text: bytes, payload: int, schema: bytes | None, place: str) -> None:

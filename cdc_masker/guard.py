@@ -49,9 +49,15 @@ _SAYS_NOTHING = frozenset(
         b'"00:00:00Z"',
         b'"P0Y0M0DT0H0M0S"',
         b'{"scale":0,"value":"AA=="}',
+        b'{"year":1970,"month":1,"day":1,"specialValue":null}',
     )
 )
-_MARKERS = (b"__debezium_unavailable_value", b"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==")
+_MARKERS = (
+    b"__debezium_unavailable_value",
+    b"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
+    b"[95,95,100,101,98,101,122,105,117,109,95,117,110,97,118,97,105,108,97,98,108,101,95,118,97,108,117,101]",
+    b'["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]',
+)
 
 _Row = Mapping[str, msgspec.Raw]
 

@@ -14,7 +14,7 @@ from cdc_masker import envelope, flattened
 from cdc_masker.codecs import connect, json
 from cdc_masker.codecs.json import Members
 from cdc_masker.engine import Engine, RowPlan, Table
-from cdc_masker.envelope import Control, Event, Key, RowChange, Tombstone
+from cdc_masker.envelope import Control, Event, Key, Notification, RowChange, Tombstone
 from cdc_masker.errors import InputError, Reason
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.flattened import FlattenedRow
@@ -102,10 +102,8 @@ class Masker:
                 outcome = self._published(record, Fate.MASKED, self._key(table, key), value, headers)
                 self._guard.check(outcome, {WHOLE: (row.columns, plan)})
                 return outcome
-            case Tombstone():
-                if record.key is None:
-                    raise InputError(Reason.UNKNOWN_SHAPE, "value")
-                key = envelope.read_key(record.key, "key")
+            case Tombstone():  # without a key, of a table that has none
+                key = None if record.key is None else envelope.read_key(record.key, "key")
                 table = self._engine.table_of(record.topic)
                 headers = self._let_through(record, table, key)
                 return self._published(record, Fate.MASKED, self._key(table, key), None, headers)
@@ -117,8 +115,10 @@ class Masker:
                     envelope.wrap(_control_schema(control.schema), control.value),
                     self._let_through(record, Table("", "", "", record.topic), None),
                 )
+            case Notification():
+                return Outcome(Fate.DROPPED, record.topic, record.partition, record.offset, record.timestamp)
 
-    def _read(self, record: Record) -> Event | FlattenedRow | Tombstone | Control:
+    def _read(self, record: Record) -> Event | FlattenedRow | Tombstone | Control | Notification:
         if record.value is not None and record.topic in self._flattened:
             return flattened.read(record.value)
         return envelope.read(record)

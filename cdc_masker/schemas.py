@@ -184,7 +184,9 @@ _POINT = _struct(
     "io.debezium.data.geometry.Point", Field("x", _DOUBLE), Field("y", _DOUBLE), Field("wkb", _BYTES.nullable()), _SRID
 )
 _EXTENSIONS = Type(base="map", optional=True, keys=_STRING, values=_STRING)
-_GEOMETRY = _struct("io.debezium.data.geometry.Geometry", Field("wkb", _BYTES), _SRID, Field("extensions", _EXTENSIONS))
+_GEOMETRY = replace(
+    _struct("io.debezium.data.geometry.Geometry", Field("wkb", _BYTES), _SRID, Field("extensions", _EXTENSIONS)), version=2
+)
 
 _RANGES = ("int4", "int8", "num", "ts", "tstz", "date")
 

@@ -51,7 +51,6 @@ PLAIN = "plain"
 
 _OPTIONS = {
     "include.unknown.datatypes": "true",
-    "include.schema.comments": "true",
     "column.propagate.source.type": ".*",
     "skipped.operations": "none",
     "topic.creation.default.partitions": "1",
@@ -94,6 +93,7 @@ def take(stack: Stack, database: Database, name: str) -> dict[str, Capture]:
         for mode, connector in connectors.items():
             if connector.status() is not None:
                 _remove(stack, f"{name}_{mode}")
+        _drop_slots(stack, database)
     return {mode: Capture(mode, mode != PLAIN, f"{name}_{mode}", topics) for mode, topics in captured.items()}
 
 
@@ -134,6 +134,16 @@ def _remove(stack: Stack, name: str) -> None:
         pass
 
 
+def _drop_slots(stack: Stack, database: Database) -> None:
+    """Drops the slots when their connectors have left them: PostgreSQL has only so many."""
+    ours = f"from pg_replication_slots where database = '{database.name}'"
+    deadline = time.monotonic() + _SECONDS
+    while stack.sql(f"select 1 {ours} and active limit 1"):
+        assert time.monotonic() < deadline, "a connector that was removed does not leave its slot"
+        time.sleep(_POLL_SECONDS)
+    stack.sql(f"select pg_drop_replication_slot(slot_name) {ours}")
+
+
 async def _watch(stack: Stack, database: Database, servers: Mapping[str, str]) -> dict[str, dict[str, tuple[Record, ...]]]:
     """Waits for the snapshots, makes the live changes, and reads what each connector wrote up to the last of them."""
     async with AIOKafkaConsumer(bootstrap_servers=stack.kafka_brokers, max_partition_fetch_bytes=8 << 20) as consumer:
@@ -160,7 +170,7 @@ async def _there(consumer: AIOKafkaConsumer, topic: str, wanted: Callable[[Recor
     deadline = time.monotonic() + _SECONDS
     while topic not in await consumer.topics() or not any(map(wanted, await _read(consumer, topic))):
         assert time.monotonic() < deadline, f"what was expected did not appear in {topic}; Kafka Connect's log may say why"
-        await asyncio.sleep(_POLL_SECONDS)  # noqa: ASYNC110 - another process has to act
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _everything(consumer: AIOKafkaConsumer, server: str) -> dict[str, tuple[Record, ...]]:
