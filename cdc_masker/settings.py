@@ -27,6 +27,7 @@ __all__ = ["PREFIX", "Settings", "load"]
 
 PREFIX = "CDC_MASKER_"
 
+_BROKER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")  # an IPv6 address stands in brackets
 _TOPIC = r"^[A-Za-z0-9._-]*$"
 TopicName = Annotated[str, Field(pattern=_TOPIC, max_length=200)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=63)]
@@ -116,6 +117,15 @@ class Settings(BaseSettings):
     source_tables: str = Field("", description="Tables to capture, schema.table with commas between; empty is all.")
     source_slot: Identifier = Field("cdc_masker", description="Name of the replication slot.")
     source_publication: Identifier = Field("cdc_masker", description="Name of the publication.")
+
+    @field_validator("kafka_brokers")
+    @classmethod
+    def _are_addresses(cls, brokers: str) -> str:
+        for broker in brokers.split(","):
+            address = _BROKER.fullmatch(broker)
+            if address is None or not 0 < int(address[1]) < 1 << 16:
+                raise ValueError("must be host:port, with commas between several and without blanks")
+        return brokers
 
     @field_validator("source_topics")
     @classmethod

@@ -258,7 +258,7 @@ def _directions(demo: Demo) -> list[str]:
         f"  Kafka          {demo.stack.kafka_brokers}",
         f"  Kafka Connect  {demo.stack.connect_url}",
         f"  worker         http://127.0.0.1:{shown['CDC_MASKER_WEB_PORT']}/metrics, log {demo.log}",
-        f"  stop with      kill {demo.worker.pid} && cdc-masker stack down --wipe --dir {directory}",
+        f"  stop with      kill {demo.worker.pid} && {shlex.quote(_PROGRAM)} stack down --wipe --dir {directory}",
         "  settings for cdc-masker:",
         *(f"    export {name}={shlex.quote(value)}" for name, value in shown.items()),
     ]

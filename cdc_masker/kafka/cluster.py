@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -42,15 +43,18 @@ class Cluster:
             request_timeout_ms=int(_REQUEST_SECONDS * 1000),
         )
         reader = AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_committed")
-        try:
-            await asyncio.wait_for(admin.start(), _REQUEST_SECONDS)
-            await asyncio.wait_for(reader.start(), _REQUEST_SECONDS)
-        except (KafkaError, TimeoutError):
-            await admin.close()
-            await reader.stop()
-            raise TransientError(
-                f"no Kafka broker answers at {self._settings.kafka_brokers}; check CDC_MASKER_KAFKA_BROKERS and its security"
-            ) from None
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(reader.stop)
+            undo.push_async_callback(admin.close)
+            try:
+                await asyncio.wait_for(admin.start(), _REQUEST_SECONDS)
+                await asyncio.wait_for(reader.start(), _REQUEST_SECONDS)
+            except (KafkaError, TimeoutError):
+                raise TransientError(
+                    f"no Kafka broker answers at {self._settings.kafka_brokers}, or it refuses TLS or login; "
+                    "check CDC_MASKER_KAFKA_BROKERS and the security settings beside it"
+                ) from None
+            undo.pop_all()
         self._admin, self._reader = admin, reader
 
     async def close(self) -> None:

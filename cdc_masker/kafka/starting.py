@@ -31,6 +31,7 @@ __all__ = ["check", "start"]
 
 T = TypeVar("T")
 
+_ADDRESSES = {"Kafka": f"{PREFIX}KAFKA_BROKERS", "PostgreSQL": f"{PREFIX}DATABASE_URL"}
 _RETRY_SECONDS = 0.5
 _WAITING_SHARE = 0.5  # of startup_timeout is spent waiting; the rest is for the process to start and to say why not
 
@@ -61,16 +62,16 @@ async def start(settings: Settings, resources: AsyncExitStack) -> tuple[Parts, f
     deadline = time.monotonic() + settings.startup_timeout * _WAITING_SHARE
 
     catalog: Catalog = await resources.enter_async_context(open_catalog(settings))
-    policy = await _patiently(catalog.policies.current, deadline)
-    await _patiently(catalog.audit.check, deadline)
+    policy = await _patiently("PostgreSQL", catalog.policies.current, deadline)
+    await _patiently("PostgreSQL", catalog.audit.check, deadline)
     maskers = Maskers(settings, catalog.policies, keys, policy)
 
     cluster = Cluster(settings)
     resources.push_async_callback(cluster.close)
-    await _patiently(cluster.start, deadline)
+    await _patiently("Kafka", cluster.start, deadline)
     topics = Topics(cluster, settings)
-    sources = await _patiently(lambda: _prepare(settings, topics), deadline)
-    await _patiently(lambda: catalog.generations.live(sorted(sources)), deadline)
+    sources = await _patiently("Kafka", lambda: _prepare(settings, topics), deadline)
+    await _patiently("PostgreSQL", lambda: catalog.generations.live(sorted(sources)), deadline)
     return Parts(
         settings=settings,
         worker=settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
@@ -97,7 +98,7 @@ async def _prepare(settings: Settings, topics: Topics) -> frozenset[str]:
     return frozenset(sources)
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]], deadline: float) -> T:
+async def _patiently(server: str, attempt: Callable[[], Awaitable[T]], deadline: float) -> T:
     """Tries until it works or the deadline is past; then the last reason is raised."""
     while True:
         try:
@@ -105,7 +106,9 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], deadline: float) -> T:
                 return await attempt()
         except (_NotYet, TransientError) as error:
             reason = SetupError(str(error))
-        except (KafkaError, TimeoutError) as error:
+        except TimeoutError:
+            reason = SetupError(f"{server} does not answer; check {_ADDRESSES[server]}, and that the server runs there")
+        except KafkaError as error:
             reason = SetupError(f"Kafka does not do what is needed ({type(error).__name__}); check its log and the rights of "
                                 "the worker's user")  # fmt: skip
         if time.monotonic() > deadline:

@@ -16,10 +16,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from cdc_masker.errors import CdcMaskerError
+from cdc_masker.errors import CdcMaskerError, SetupError
 from cdc_masker.events import Fate
 from cdc_masker.kafka import starting
-from cdc_masker.settings import Settings
+from cdc_masker.settings import PREFIX, Settings
 from cdc_masker.stack import Database, Stack
 from tests.integration.kit import (
     CANARY,
@@ -261,6 +261,19 @@ def test_each_refusal_tells_the_remedy(
     for settings, remedy in refusals:
         with pytest.raises(CdcMaskerError, match=re.escape(remedy)):
             asyncio.run(start_only(deployment.settings(**settings)))
+
+
+@pytest.mark.parametrize("silent", ["CDC_MASKER_KAFKA_BROKERS", "CDC_MASKER_DATABASE_URL"])
+def test_a_server_that_accepts_and_never_answers_is_named(deploy: Deploy, silent: str) -> None:
+    deployment = deploy()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        wrong = {"CDC_MASKER_KAFKA_BROKERS": address, "CDC_MASKER_DATABASE_URL": f"postgresql://somebody@{address}/shop"}
+        settings = deployment.settings(**{silent.removeprefix(PREFIX).lower(): wrong[silent]}, startup_timeout="4")
+        with pytest.raises(SetupError, match=f"does not answer; check {silent}"):
+            asyncio.run(start_only(settings))
 
 
 async def start_only(settings: Settings) -> None:

@@ -113,6 +113,12 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, n
         ("batch_records", "1.5"),
         ("transaction_timeout", "0"),
         ("transaction_timeout", "-3"),
+        ("kafka_brokers", SECRET),
+        ("kafka_brokers", f"{SECRET}:port"),
+        ("kafka_brokers", "a:65536"),
+        ("kafka_brokers", "a:1, b:2"),
+        ("kafka_brokers", "a:1,"),
+        ("kafka_brokers", "::1:9092"),
         ("kafka_security", SECRET),
         ("kafka_sasl_mechanism", SECRET),
         ("database_ssl", SECRET),
@@ -186,8 +192,8 @@ def test_a_pattern_must_match_the_whole_name(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_plain_brokers_need_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    put(monkeypatch, kafka_brokers="a:1,b:2")
-    assert load().kafka_client() == {"bootstrap_servers": ["a:1", "b:2"], "security_protocol": "PLAINTEXT"}
+    put(monkeypatch, kafka_brokers="a:1,[::1]:2")
+    assert load().kafka_client() == {"bootstrap_servers": ["a:1", "[::1]:2"], "security_protocol": "PLAINTEXT"}
 
 
 def test_sasl_and_tls_reach_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
