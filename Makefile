@@ -36,6 +36,10 @@ format: setup ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: fuzz
+fuzz: setup ## Look for inputs that break the masker, 10 minutes or SECONDS; .fuzz keeps what was found.
+	$(BIN)/python -m tests.fuzz.target .fuzz -max_len=8192 -max_total_time=$(or $(SECONDS),600)
+
 .PHONY: bench
 bench: setup ## Measure what masking costs.
 	$(BIN)/python -m benchmarks.core
@@ -52,5 +56,5 @@ lock: ## Resolve the dependencies anew into the lock files (needs uv).
 
 .PHONY: clean
 clean: ## Remove .venv and what the tools left here; the cache of jars stays.
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .fuzz dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
