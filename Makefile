@@ -44,6 +44,12 @@ fuzz: setup ## Look for inputs that break the masker, 10 minutes or SECONDS; .fu
 bench: setup ## Measure what masking costs.
 	$(BIN)/python -m benchmarks.core
 
+.PHONY: mutate
+mutate: setup ## Change engine and envelope in small ways, and show which changes no test notices.
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+
 .PHONY: demo
 demo: setup ## Show the whole way on the real stack. KEEP=1 leaves it running.
 	KEEP="$(KEEP)" $(BIN)/python -m demo
@@ -56,5 +62,5 @@ lock: ## Resolve the dependencies anew into the lock files (needs uv).
 
 .PHONY: clean
 clean: ## Remove .venv and what the tools left here; the cache of jars stays.
-	rm -rf .venv .fuzz dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .fuzz mutants dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from cdc_masker.engine import check
 from cdc_masker.errors import PolicyError
 from cdc_masker.events import Outcome
+from cdc_masker.keys import Keyring
+from cdc_masker.keys.keyring import RootKey
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule, TableDefault
 from tests.unit.building import KEYS, change, payload, record, rule, source
@@ -284,3 +286,30 @@ def test_a_member_that_stands_twice_is_refused() -> None:
     rule = b'{"schema":"crm","table":"customers","column":"email","method":"keep","method":"redact"}'
     with pytest.raises(PolicyError, match="'method' stands twice"):
         Policy.from_document(b'{"rules":[' + rule + b"]}")
+
+
+def test_a_method_must_fit_the_type_that_the_rule_declares() -> None:
+    with pytest.raises(PolicyError, match=r"crm\.customers\.age.*truncate"):
+        check(
+            Policy.of(
+                1,
+                rules=[
+                    Rule(schema="crm", table="customers", column="age", type="int", method="truncate", params={"length": 1})
+                ],
+            )
+        )
+
+
+def test_the_epoch_of_a_domain_changes_its_tokens_and_no_others() -> None:
+    rules = [
+        Rule(schema="crm", table="people", column=name, method="tokenize", params={"domain": name})
+        for name in ("turned", "same")
+    ]
+    keys = Keyring.of([RootKey(id=str(epoch), epoch=epoch, root=bytes([epoch]) * 32) for epoch in (1, 2)])
+    raw = record(change(after={"turned": "x", "same": "x"}))
+    first, second = (
+        payload(Masker(Policy.of(1, rules=rules, domains=[Domain(name="turned", epoch=epoch)]), keys).mask(raw).value)["after"]
+        for epoch in (1, 2)
+    )
+    assert first["turned"] != second["turned"]
+    assert first["same"] == second["same"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,9 +63,8 @@ UNKNOWN: list[Any] = [
 ]
 
 
-def quarantined(outcome: Outcome, reason: Reason) -> None:
-    assert outcome == Outcome(Fate.QUARANTINED, TOPIC, 2, 41, 1795242089117, reason=reason, place=outcome.place)
-    assert outcome.place in {"value", "key", "record", "before", "after", "message", "schema", "topic", *KEY_HEADERS}
+def quarantined(outcome: Outcome, reason: Reason, place: str) -> None:
+    assert outcome == Outcome(Fate.QUARANTINED, TOPIC, 2, 41, 1795242089117, reason=reason, place=place)
     assert not outcome.published
     assert (outcome.key, outcome.value, outcome.headers, outcome.target) == (None, None, (), None)
     assert "canary" not in repr(outcome)
@@ -74,7 +74,7 @@ def quarantined(outcome: Outcome, reason: Reason) -> None:
 @pytest.mark.parametrize("key", [None, {"a": "canary-8c1f2e"}, {"id": "1"}])
 def test_a_shape_that_nobody_knows_is_quarantined(key: Any, value: Any) -> None:
     outcome = masker(KEEP).mask(record(value, key, headers=(("h", b"canary"),)))
-    quarantined(outcome, Reason.UNKNOWN_SHAPE)
+    quarantined(outcome, Reason.UNKNOWN_SHAPE, "value")
 
 
 @pytest.mark.parametrize("image", ["canary-8c1f2e", 5, True, [ROW], []])
@@ -84,41 +84,67 @@ def test_an_image_that_is_no_row_is_quarantined(with_schema: bool, place: str, i
     images = {place: image}
     body: Any = change("u") | images
     value = described(envelope_schema({"a": {"type": "string"}}), body) if with_schema else body
-    quarantined(masker(KEEP).mask(record(value)), Reason.BAD_ENVELOPE)
+    quarantined(masker(KEEP).mask(record(value)), Reason.BAD_ENVELOPE, place)
 
 
 @pytest.mark.parametrize(
-    ("value", "key", "reason"),
+    ("value", "key", "reason", "place"),
     [
-        (b"\xffcanary", None, Reason.NOT_UTF8),
-        (b"", None, Reason.NOT_JSON),
-        (b"canary", None, Reason.NOT_JSON),
-        (b"\x00\x00\x00\x00\x01canary", None, Reason.NOT_JSON),  # Confluent's wire format, of Avro
-        (change(after=ROW), b"\xffcanary", Reason.NOT_UTF8),
-        (change(after=ROW), b"canary", Reason.NOT_JSON),
-        (change(after=ROW), b"", Reason.NOT_JSON),
-        (change(after=ROW), b'"canary"', Reason.BAD_KEY),
-        (None, b"canary", Reason.NOT_JSON),
-        (None, b"\xff", Reason.NOT_UTF8),
+        (b"\xffcanary", None, Reason.NOT_UTF8, "value"),
+        (b"", None, Reason.NOT_JSON, "value"),
+        (b"canary", None, Reason.NOT_JSON, "value"),
+        (b"\x00\x00\x00\x00\x01canary", None, Reason.NOT_JSON, "value"),  # Confluent's wire format, of Avro
+        (change(after=ROW), b"\xffcanary", Reason.NOT_UTF8, "key"),
+        (change(after=ROW), b"canary", Reason.NOT_JSON, "key"),
+        (change(after=ROW), b"", Reason.NOT_JSON, "key"),
+        (change(after=ROW), b'"canary"', Reason.BAD_KEY, "key"),
+        (None, b"canary", Reason.NOT_JSON, "key"),
+        (None, b"\xff", Reason.NOT_UTF8, "key"),
     ],
 )
-def test_each_reason_is_told(value: Any, key: bytes | None, reason: Reason) -> None:
-    quarantined(masker(KEEP).mask(record(value, key)), reason)
+def test_each_reason_is_told_with_its_place(value: Any, key: bytes | None, reason: Reason, place: str) -> None:
+    quarantined(masker(KEEP).mask(record(value, key)), reason, place)
+
+
+@pytest.mark.parametrize("place", ["value", "key", *KEY_HEADERS])
+def test_a_name_that_stands_twice_is_told_with_its_place(place: str) -> None:
+    twice = b'{"a":1,"a":"canary"}'
+    good = record(change(after=ROW), {"a": 1}, headers=((KEY_HEADERS[0], b'{"a":1}'), (KEY_HEADERS[1], b'{"a":1}')))
+    bad = {
+        "value": replace(good, value=(good.value or b"").replace(b'"op":"c"', b'"op":"c","op":"c"')),
+        "key": replace(good, key=twice),
+        **{name: replace(good, headers=((name, twice),)) for name in KEY_HEADERS},
+    }
+    quarantined(masker(KEEP).mask(bad[place]), Reason.AMBIGUOUS_JSON, place)
+
+
+@pytest.mark.parametrize("place", ["value", "key"])
+@pytest.mark.parametrize("topic", ["__debezium-heartbeat.shop", "shop.transaction"])
+def test_a_broken_control_event_is_told_with_its_place(topic: str, place: str) -> None:
+    broken = b'{"canary":1}'
+    heartbeat = topic.startswith("__")
+    value = (
+        {"ts_ms": 5} if heartbeat else {"status": "BEGIN", "id": "1", "event_count": None, "data_collections": None, "ts_ms": 5}
+    )
+    good = replace(record(value, {"serverName": "shop"} if heartbeat else {"id": "1"}), topic=topic)
+    assert masker().mask(good).fate is Fate.CONTROL
+    outcome = masker().mask(replace(good, value=broken) if place == "value" else replace(good, key=broken))
+    assert (outcome.reason, outcome.place) == (Reason.UNKNOWN_SHAPE, place)
 
 
 def test_a_masked_record_that_is_too_large_is_quarantined() -> None:
     raw = record(change(after={"a": "x" * 5000, "b": "y" * 5000}), {"a": "x"}, headers=(("h", b"z" * 1000),))
     small = masker(KEEP, max_record_bytes=5000)
-    quarantined(small.mask(raw), Reason.TOO_LARGE)
+    quarantined(small.mask(raw), Reason.TOO_LARGE, "record")
     assert masker(KEEP, max_record_bytes=9000).mask(raw).reason is None
-    quarantined(masker(KEEP, headers=["h"], max_record_bytes=6500).mask(raw), Reason.TOO_LARGE)
+    quarantined(masker(KEEP, headers=["h"], max_record_bytes=6500).mask(raw), Reason.TOO_LARGE, "record")
 
 
 def test_a_header_name_counts_by_its_bytes() -> None:
     name = "ü" * 1000
     raw = record(change(after=ROW), headers=((name, None),))
     size = len(raw.value or b"") + 2000
-    quarantined(masker(KEEP, headers=[name], max_record_bytes=size).mask(raw), Reason.TOO_LARGE)
+    quarantined(masker(KEEP, headers=[name], max_record_bytes=size).mask(raw), Reason.TOO_LARGE, "record")
 
 
 def test_what_masking_takes_away_does_not_count_for_the_size() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from cdc_masker.events import Fate
 from cdc_masker.pipeline import Masker
-from cdc_masker.policies import EMPTY
-from tests.unit.building import KEYS, TOPIC, change, masker, payload, record, rule
+from cdc_masker.policies import EMPTY, Rule
+from tests.unit.building import KEYS, TOPIC, change, described, envelope_schema, masker, payload, record, rule
 
 CANARY = "canary-8c1f2e"
 RULES = [
@@ -205,3 +205,15 @@ def test_no_repr_shows_a_value() -> None:
     assert CANARY not in shown
     assert "ana@" not in shown
     assert TOPIC in shown
+
+
+@pytest.mark.parametrize("method", [rule("a", "truncate", length=100), rule("a", "partial", first=2, last=2)])
+def test_a_method_that_may_give_back_its_input_is_no_finding_of_the_guard(method: Rule) -> None:
+    """A text that is short enough stays whole, and two stars stay two stars."""
+    assert masker(method).mask(record(change(after={"a": "**"}))).reason is None
+
+
+def test_a_value_that_a_method_cannot_take_is_redacted_by_its_type() -> None:
+    schema = envelope_schema({"a": {"type": "int64", "optional": False}})
+    outcome = masker(rule("a", "tokenize")).mask(record(described(schema, change(after={"a": 1.5}))))
+    assert payload(outcome.value)["after"] == {"a": 0}
