@@ -16,8 +16,10 @@ import logging
 import os
 import resource
 import sys
+import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
@@ -83,7 +85,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
         """Checks and opens everything before Faust starts any of its services. Refusing ends the process."""
         _silence()
         try:
-            parts, sources = await starting.start(self.settings, self._resources)
+            parts, sources = await starting.start(self.settings, self._resources, seconds_gone=_age_of_this_process())
             self._lanes = self.transport.lanes = lanes = Lanes(parts)
             await self._follow(sources)
             await self._serve(Site(self.settings, self._unready))
@@ -156,6 +158,12 @@ def _silence() -> None:
         client = logging.getLogger(name)
         client.setLevel(max(client.getEffectiveLevel(), logging.INFO))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _age_of_this_process() -> float:
+    """Seconds since it was started: on a busy machine, loading the program alone takes many."""
+    began_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _refuse(error: CdcMaskerError) -> NoReturn:

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _ADDRESSES = {"Kafka": f"{PREFIX}KAFKA_BROKERS", "PostgreSQL": f"{PREFIX}DATABASE_URL"}
 _RETRY_SECONDS = 0.5
-_WAITING_SHARE = 0.5  # of startup_timeout is spent waiting; the rest is for the process to start and to say why not
+_WAITING_SHARE = 2 / 3  # of startup_timeout; the rest is for a last attempt and to say why not
 
 
 class _NotYet(SetupError):
@@ -51,15 +51,17 @@ def check(settings: Settings) -> None:
             raise SetupError(f"{PREFIX}{name.upper()} is not set; set it to {why}")
 
 
-async def start(settings: Settings, resources: AsyncExitStack) -> tuple[Parts, frozenset[str]]:
+async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: float = 0.0) -> tuple[Parts, frozenset[str]]:
     """Everything the lanes work with, and the topics to begin with; `resources` closes it.
+
+    `seconds_gone` is what starting the process has taken of `startup_timeout` already.
 
     Raises `SetupError`, `PolicyError` or `KeyringError`, each with the remedy.
     """
     check(settings)
     assert settings.keys_file is not None  # checked
     keys = FileKeys(settings.keys_file).load()
-    deadline = time.monotonic() + settings.startup_timeout * _WAITING_SHARE
+    deadline = time.monotonic() + settings.startup_timeout * _WAITING_SHARE - seconds_gone
 
     catalog: Catalog = await resources.enter_async_context(open_catalog(settings))
     policy = await _patiently("PostgreSQL", catalog.policies.current, deadline)
