@@ -29,17 +29,18 @@ def reading(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file to write, or the standard output. Raises `SetupError` when it can't be."""
-    if str(path) == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
+    """Opens a file to write, or the standard output. Raises `SetupError` when it can't be, or is full before the end."""
     try:
-        file = path.open("wb")
+        if str(path) == "-":
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        else:
+            with path.open("wb") as file:
+                yield file
+    except BrokenPipeError:
+        raise  # whoever reads has enough
     except OSError as error:
         raise SetupError(f"{path} can't be written ({error.strerror})") from None
-    with file:
-        yield file
 
 
 def read_bytes(path: Path) -> bytes:

@@ -281,3 +281,9 @@ def test_mask_refuses_to_write_over_its_input(run: Run, tmp_path: Path) -> None:
     capture.write_bytes(line(event(id=1)))
     assert run("mask", str(capture), "-o", str(capture)).returncode == 2
     assert capture.read_bytes() == line(event(id=1))
+
+
+def test_a_full_disk_is_told_in_a_sentence(run: Run) -> None:
+    result = run("mask", "-o", "/dev/full", stdin=line(event(a=1)))
+    assert result.returncode == 2
+    assert b"cdc-masker: /dev/full can't be written (No space left on device)" in result.stderr
