@@ -4,6 +4,8 @@ The columns stand at the root of the value. Beside them stand the parts of the e
 add, named `__op`, `__source_ts_ms` and so on, and `__deleted` in its `rewrite` modes. They are metadata by an allow-list, each
 with the type that it has in an envelope; any other name is a column, and redacted like one unless a rule names it. Nothing
 in such a value tells for certain that it is one: so a topic holds flattened rows only if the policy says so.
+
+Where the transformation leaves a tombstone, Kafka Connect's JsonConverter writes the JSON value `null`, which stays one.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ _OF_TABLE = ("table", "source_table")
 
 @dataclass(frozen=True, slots=True)
 class FlattenedRow:
-    """Columns and metadata as raw text, the text of the schema where one is embedded, and the metadata decoded."""
+    """Columns and metadata as raw text, the text of the schema where one is embedded, and the metadata decoded.
+
+    No columns: the row was deleted.
+    """
 
     schema: bytes | None = field(repr=False)
     columns: Members = field(repr=False)
@@ -68,6 +73,8 @@ class FlattenedRow:
 def read(value: bytes) -> FlattenedRow:
     """Raises `InputError` for what is no object, for an envelope, and for metadata that are not of their types."""
     schema, text = envelope.unwrap(value, "value")
+    if text == b"null":
+        return FlattenedRow(schema, {}, _Metadata())
     columns = json.members(text, Reason.UNKNOWN_SHAPE, "value")
     if not columns or (bytes(columns.get("source", b"")).startswith(b"{") and "op" in columns):
         raise InputError(Reason.UNKNOWN_SHAPE, "value")

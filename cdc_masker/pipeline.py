@@ -97,10 +97,11 @@ class Masker:
                 row.check_table(table.server, table.schema, table.name)
                 key = None if record.key is None else envelope.read_key(record.key, "key")
                 plan, schema = self._plans.flattened(table, row, _columns(key))
-                value = envelope.wrap(schema, plan.apply(row.columns, WHOLE))
+                value = envelope.wrap(schema, plan.apply(row.columns, WHOLE) if row.columns else b"null")
                 headers = self._let_through(record, table, key)
                 outcome = self._published(record, Fate.MASKED, self._key(table, key), value, headers)
-                self._guard.check(outcome, {WHOLE: (row.columns, plan)})
+                if row.columns:
+                    self._guard.check(outcome, {WHOLE: (row.columns, plan)})
                 return outcome
             case Tombstone():  # without a key, of a table that has none
                 key = None if record.key is None else envelope.read_key(record.key, "key")

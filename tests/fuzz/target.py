@@ -92,7 +92,7 @@ def check(data: bytes) -> None:
 
 
 def _was_moved(part: bytes) -> bool:
-    """Whether mutation has put the canary where a policy lets it through: a kept column, metadata, a schema."""
+    """Whether mutation has put the canary where it is let through: a column's name, a kept column, metadata, a schema."""
     try:
         document = json.loads(part)
     except ValueError:
@@ -104,6 +104,7 @@ def _was_moved(part: bytes) -> bool:
 
 def _shown(document: dict[str, Any]) -> Iterator[Any]:
     for name, value in document.items():
+        yield name
         if name in (KEPT, "source", "transaction", "id", "data_collections") or name.startswith("__"):
             yield value
         elif name == "profile" and isinstance(value, str):

@@ -204,7 +204,7 @@ def test_a_flattened_row_in_a_topic_of_envelopes_is_quarantined(schemas: bool) -
         assert each.mask(record(value, KEY)).reason is Reason.UNKNOWN_SHAPE
 
 
-@pytest.mark.parametrize("value", ["[]", "{}", "5", '"canary"', "null", "true", '[{"id":1}]', '{"schema":{},"payload":null}'])
+@pytest.mark.parametrize("value", ["[]", "{}", "5", '"canary"', "true", '[{"id":1}]', '{"schema":{},"payload":5}'])
 def test_what_is_no_row_is_quarantined(value: str) -> None:
     assert flattening().mask(record(value, KEY)).reason is Reason.UNKNOWN_SHAPE
 
@@ -223,6 +223,18 @@ def test_what_is_no_row_is_quarantined(value: str) -> None:
 )
 def test_its_json_is_read_as_strictly(value: str | bytes, reason: Reason) -> None:
     assert flattening().mask(record(value, KEY)).reason is reason
+
+
+def test_a_deleted_row_stays_one() -> None:
+    live = flattening().mask(record(with_schema(ROW), KEY))
+    gone = flattening().mask(record(with_schema(ROW) | {"payload": None}, KEY))
+    assert gone.key == live.key
+    assert gone.value is not None
+    assert live.value is not None
+    assert gone.value.endswith(b',"payload":null}')
+    assert gone.value.startswith(live.value.partition(b',"payload":')[0])
+    assert flattening().mask(record("null", KEY)).value == b"null"
+    assert flattening().mask(record("null")).value == b"null"
 
 
 def test_a_schema_that_does_not_fit_the_row_is_quarantined() -> None:
