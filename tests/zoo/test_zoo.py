@@ -154,6 +154,9 @@ def test_an_enum_becomes_a_plain_text(described: Capture, policy: str, masked: M
             for name in ("enum", "enum_quoted", "domain_enum"):
                 schema = columns(outcome.value, "after")[name]
                 assert from_connect(schema) == Type(base="string", optional=schema["optional"])
+        if record.topic.endswith("Type_Zoo") and outcome.value is not None:
+            items = columns(outcome.value, "after")["enum_array"]["items"]
+            assert from_connect(items) == Type(base="string", optional=items["optional"])
 
 
 def test_a_large_value_that_did_not_change_stays_a_marker_or_is_redacted(capture: Capture, policy: str, masked: Masked) -> None:
