@@ -69,13 +69,15 @@ class Table(NamedTuple):
 class RowPlan:
     """What is done to the rows of one layout. `transforms` says it for each column, for whoever describes the output.
 
-    `kept` and `masked` are what the egress guard is told of it.
+    `kept` and `masked` are what the egress guard is told of it. `undecided` are the columns that no rule decides, or whose
+    rule's method does not fit the type that came: drift, for people to see.
     """
 
     transforms: dict[str, Transform]
     cells: tuple[tuple[str, bytes, Cell | None], ...] = field(repr=False)
     kept: frozenset[str]
     masked: tuple[MaskedColumn, ...] = field(repr=False)
+    undecided: frozenset[str]
 
     def apply(self, row: Members, place: str) -> bytes:
         """The masked row as JSON text. Raises `InputError` when the row has other columns than the layout."""
@@ -128,7 +130,9 @@ class Engine:
             for name, each in transforms.items()
             if name not in kept
         )
-        return RowPlan(transforms, cells, kept, masked)
+        columns = ((name, type_) for name, type_ in layout if name not in passing)
+        undecided = frozenset(name for name, type_ in columns if not _fits(self._decision(table, name), type_))
+        return RowPlan(transforms, cells, kept, masked, undecided)
 
     def table_of(self, topic: str) -> Table:
         """The table whose changes are in that topic; with empty names, if nothing tells.
@@ -151,16 +155,22 @@ class Engine:
         return found[0] if found else Table("", "", "", topic)
 
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
-        for server in (table.server, ANY_SERVER):
-            decision = self._decisions.get((server, table.schema, table.name, name))
-            if decision is not None:
-                return self._compile(decision, type_)
+        decision = self._decision(table, name)
+        if decision is not None:
+            return self._compile(decision, type_)
         if passing:
             return Keep()
         # A tombstone knows its topic only: the domain of an undecided key column must not need more.
         domain = json.dumps(["key", table.topic, name])
         column = Column(place=name, type=type_, domain=domain, epochs=self._epoch)
         return self._transform(Tokenize() if in_key else Redact(), column)
+
+    def _decision(self, table: Table, column: str) -> Rule | Parts | None:
+        for server in (table.server, ANY_SERVER):
+            decision = self._decisions.get((server, table.schema, table.name, column))
+            if decision is not None:
+                return decision
+        return None
 
     def _compile(self, decision: Rule | Parts, type_: Type | None) -> Transform:
         """What was decided, for a column of that type; without one, of the type that the rules state."""
@@ -194,6 +204,11 @@ def _decisions(rules: Iterable[Rule]) -> Mapping[tuple[str, str, str, str], Rule
         else:
             found[column] = nested.parts([first, *others])
     return found
+
+
+def _fits(decision: Rule | Parts | None, type_: Type | None) -> bool:
+    """Whether something was decided that can be done to a column of that type."""
+    return decision is not None and (isinstance(decision, Parts) or type_ is None or _build(decision).accepts(type_))
 
 
 def _build(rule: Rule) -> Method:

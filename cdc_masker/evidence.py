@@ -39,9 +39,7 @@ def audit_entry(
         worker=worker,
         program=f"cdc-masker/{__version__}",
         quarantined=tuple(
-            QuarantineNote(
-                outcome.topic, outcome.partition, outcome.offset, outcome.timestamp, outcome.reason, outcome.place
-            )
+            QuarantineNote(outcome.topic, outcome.partition, outcome.offset, outcome.timestamp, outcome.reason, outcome.place)
             for outcome in outcomes
             if outcome.reason is not None
         ),

@@ -5,7 +5,7 @@ Labels are topics, partitions, outcomes and reason codes: nothing that came out 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -63,9 +63,12 @@ def count(entry: AuditEntry, *, seconds: float) -> None:
         RECORDS.labels(entry.topic, Fate.QUARANTINED, note.reason).inc()
 
 
-def expose(progress: Callable[[], Iterable[Progress]]) -> None:
-    """Has each scrape ask how far the partitions are that this worker has at that moment."""
+def expose(progress: Callable[[], Iterable[Progress]], undecided: Callable[[], Mapping[str, Collection[str]]]) -> None:
+    """Has each scrape ask how far the partitions are that this worker has at that moment, and which columns of which topics
+    no rule decides on.
+    """
     _registry.register(_Partitions(progress))
+    _registry.register(_Undecided(undecided))
 
 
 def render() -> bytes:
@@ -90,3 +93,16 @@ class _Partitions(Collector):
                 halts.add_metric([one.topic, str(one.partition), one.halted], 1)
         yield lags
         yield halts
+
+
+class _Undecided(Collector):
+    def __init__(self, undecided: Callable[[], Mapping[str, Collection[str]]]) -> None:
+        self._undecided = undecided
+
+    def collect(self) -> Iterator[Metric]:
+        columns = GaugeMetricFamily(
+            "cdc_masker_undecided_columns", "Columns seen that no rule decides on; they are redacted.", labels=["topic"]
+        )
+        for topic, names in self._undecided().items():
+            columns.add_metric([topic], len(names))
+        yield columns

@@ -59,6 +59,10 @@ class Masker:
         self._max_record_bytes = max_record_bytes
         self._guard = guard or EgressGuard()
 
+    def undecided(self) -> dict[str, frozenset[str]]:
+        """By topic, the columns seen so far that the policy does not decide: they are redacted, and worth a look."""
+        return self._plans.undecided()
+
     def mask_batch(self, records: Iterable[Record]) -> list[Outcome]:
         """The outcome of each record, in order."""
         return [self.mask(record) for record in records]

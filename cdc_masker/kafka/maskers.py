@@ -34,6 +34,7 @@ class Maskers:
         self._policy = policy
         self._maskers: dict[tuple[int, int], Masker] = {}
         self._news = asyncio.Event()
+        self._told: dict[str, frozenset[str]] = {}
         self.get(1, 1 << 20)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
 
@@ -48,6 +49,22 @@ class Maskers:
             masker = self._masker(self._policy, generation, largest)
             self._maskers[generation, largest] = masker
         return masker
+
+    def undecided(self) -> dict[str, frozenset[str]]:
+        """By topic, the columns seen under the policy in use that it does not decide."""
+        found: dict[str, frozenset[str]] = {}
+        for masker in self._maskers.values():
+            for topic, columns in masker.undecided().items():
+                found[topic] = found.get(topic, frozenset()) | columns
+        return found
+
+    def tell_undecided(self) -> None:
+        """Logs each such column once."""
+        for topic, columns in self.undecided().items():
+            told = self._told.get(topic, frozenset())
+            if news := ", ".join(sorted(columns - told)):
+                logger.warning("%s: redacted, since no rule decides or its method does not fit the type: %s", topic, news)
+            self._told[topic] = told | columns
 
     async def changed(self) -> None:
         """Returns when another version is in use."""

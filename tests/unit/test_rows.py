@@ -217,3 +217,15 @@ def test_a_value_that_a_method_cannot_take_is_redacted_by_its_type() -> None:
     schema = envelope_schema({"a": {"type": "int64", "optional": False}})
     outcome = masker(rule("a", "tokenize")).mask(record(described(schema, change(after={"a": 1.5}))))
     assert payload(outcome.value)["after"] == {"a": 0}
+
+
+def test_columns_that_no_rule_decides_are_told_by_topic() -> None:
+    """A column is added before any rule knows it, another one is retyped under its rule: both are redacted, and shown."""
+    watched = masker(rule("a", "truncate", length=3), rule("id", "keep"))
+    watched.mask(record(change(after={"id": 1, "a": "abcd"})))
+    assert watched.undecided() == {}
+    watched.mask(record(change(after={"id": 1, "a": "abcd", "passport": "P-1"})))
+    retyped = envelope_schema({"id": {"type": "int64", "optional": True}, "a": {"type": "int32", "optional": True}})
+    outcome = watched.mask(record(described(retyped, change(after={"id": 1, "a": 7}))))
+    assert payload(outcome.value)["after"] == {"id": 1, "a": None}
+    assert watched.undecided() == {TOPIC: {"passport", "a"}}
