@@ -109,7 +109,7 @@ class Connector:
         Raises `SetupError` when Connect refuses it or the connector fails, `TransientError` when `seconds` run out.
         """
         deadline = time.monotonic() + seconds
-        sent = self._present(deadline) != self._config
+        sent = self.configuration(deadline) != self._config
         if sent:
             progress("sending the configuration")
             self._send(deadline)
@@ -127,7 +127,8 @@ class Connector:
         self._expect(code, HTTPStatus.OK)
         return ConnectorStatus(TaskStatus.of(answer["connector"]), tuple(map(TaskStatus.of, answer["tasks"])))
 
-    def _present(self, deadline: float) -> dict[str, str] | None:
+    def configuration(self, deadline: float) -> dict[str, str] | None:
+        """What Connect has under its name, None when there is nothing. `deadline` is in `time.monotonic()`'s seconds."""
         code, answer = self._ask_settled(deadline, "GET", f"{self._path}/config")
         if code == HTTPStatus.NOT_FOUND:
             return None

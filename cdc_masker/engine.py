@@ -70,7 +70,8 @@ class RowPlan:
     """What is done to the rows of one layout. `transforms` says it for each column, for whoever describes the output.
 
     `kept` and `masked` are what the egress guard is told of it. `undecided` are the columns that no rule decides, or whose
-    rule's method does not fit the type that came: drift, for people to see.
+    rule's method does not fit the type that came: drift, for people to see. `collapsed` are the columns of the key in which a
+    constant stands, so that different rows get the same key.
     """
 
     transforms: dict[str, Transform]
@@ -78,6 +79,7 @@ class RowPlan:
     kept: frozenset[str]
     masked: tuple[MaskedColumn, ...] = field(repr=False)
     undecided: frozenset[str]
+    collapsed: frozenset[str]
 
     def apply(self, row: Members, place: str) -> bytes:
         """The masked row as JSON text. Raises `InputError` when the row has other columns than the layout."""
@@ -132,7 +134,8 @@ class Engine:
         )
         columns = ((name, type_) for name, type_ in layout if name not in passing)
         undecided = frozenset(name for name, type_ in columns if not _fits(self._decision(table, name), type_))
-        return RowPlan(transforms, cells, kept, masked, undecided)
+        collapsed = frozenset(name for name in key if isinstance(transforms.get(name), Constant))
+        return RowPlan(transforms, cells, kept, masked, undecided, collapsed)
 
     def table_of(self, topic: str) -> Table:
         """The table whose changes are in that topic; with empty names, if nothing tells.

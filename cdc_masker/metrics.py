@@ -27,6 +27,9 @@ __all__ = [
     "render",
 ]
 
+Columns = Callable[[], Mapping[str, Collection[str]]]
+"""Names of columns by topic; only their number is told."""
+
 _registry = CollectorRegistry()
 
 RECORDS = Counter(
@@ -63,12 +66,16 @@ def count(entry: AuditEntry, *, seconds: float) -> None:
         RECORDS.labels(entry.topic, Fate.QUARANTINED, note.reason).inc()
 
 
-def expose(progress: Callable[[], Iterable[Progress]], undecided: Callable[[], Mapping[str, Collection[str]]]) -> None:
-    """Has each scrape ask how far the partitions are that this worker has at that moment, and which columns of which topics
-    no rule decides on.
+def expose(progress: Callable[[], Iterable[Progress]], undecided: Columns, collapsed: Columns) -> None:
+    """Has each scrape ask how far the partitions are that this worker has at that moment, and which columns people should
+    decide on.
     """
     _registry.register(_Partitions(progress))
-    _registry.register(_Undecided(undecided))
+    for name, meaning, columns in (
+        ("cdc_masker_undecided_columns", "Columns seen that no rule decides on; they are redacted.", undecided),
+        ("cdc_masker_collapsed_key_columns", "Key columns seen in which a constant stands.", collapsed),
+    ):
+        _registry.register(_Columns(name, meaning, columns))
 
 
 def render() -> bytes:
@@ -95,14 +102,14 @@ class _Partitions(Collector):
         yield halts
 
 
-class _Undecided(Collector):
-    def __init__(self, undecided: Callable[[], Mapping[str, Collection[str]]]) -> None:
-        self._undecided = undecided
+class _Columns(Collector):
+    def __init__(self, name: str, meaning: str, columns: Columns) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._columns = columns
 
     def collect(self) -> Iterator[Metric]:
-        columns = GaugeMetricFamily(
-            "cdc_masker_undecided_columns", "Columns seen that no rule decides on; they are redacted.", labels=["topic"]
-        )
-        for topic, names in self._undecided().items():
-            columns.add_metric([topic], len(names))
-        yield columns
+        gauge = GaugeMetricFamily(self._name, self._meaning, labels=["topic"])
+        for topic, names in self._columns().items():
+            gauge.add_metric([topic], len(names))
+        yield gauge

@@ -61,7 +61,11 @@ class Masker:
 
     def undecided(self) -> dict[str, frozenset[str]]:
         """By topic, the columns seen so far that the policy does not decide: they are redacted, and worth a look."""
-        return self._plans.undecided()
+        return self._plans.columns(lambda plan: plan.undecided)
+
+    def collapsed(self) -> dict[str, frozenset[str]]:
+        """By topic, the key columns seen so far in which a constant stands: different rows get the same key."""
+        return self._plans.columns(lambda plan: plan.collapsed)
 
     def mask_batch(self, records: Iterable[Record]) -> list[Outcome]:
         """The outcome of each record, in order."""

@@ -46,13 +46,13 @@ class Plans:
         self._by_names: dict[tuple[Any, ...], RowPlan] = {}
         self._by_schema: dict[tuple[Any, ...], DescribedPlan] = {}
 
-    def undecided(self) -> dict[str, frozenset[str]]:
-        """By topic, the columns of the rows seen so far that the policy does not decide. Topics without any are left out."""
+    def columns(self, pick: Callable[[RowPlan], frozenset[str]]) -> dict[str, frozenset[str]]:
+        """By topic, the columns that `pick` finds in the plans made so far. Topics without any are left out."""
         found: dict[str, frozenset[str]] = {}
         described = ((wanted, plan) for wanted, each in self._by_schema.items() for plan in each.rows.values())
         for (table, *_), plan in (*self._by_names.items(), *described):
-            if plan.undecided:
-                found[table.topic] = found.get(table.topic, _NONE) | plan.undecided
+            if picked := pick(plan):
+                found[table.topic] = found.get(table.topic, _NONE) | picked
         return found
 
     def plain(self, table: Table, row: Members, key: frozenset[str], passing: frozenset[str] = _NONE) -> RowPlan:

@@ -93,7 +93,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             _refuse(error)
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop("starting", error)
-        metrics.expose(lanes.progress, parts.maskers.undecided)
+        metrics.expose(lanes.progress, parts.maskers.undecided, parts.maskers.collapsed)
         self._parts = parts
 
     async def on_started(self) -> None:
@@ -130,7 +130,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
         while True:
             await asyncio.sleep(self.settings.policy_refresh)
             await self._parts.maskers.refresh()
-            self._parts.maskers.tell_undecided()
+            self._parts.maskers.tell()
 
     async def _serve(self, site: Site) -> None:
         await site.start()

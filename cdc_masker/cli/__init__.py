@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from cdc_masker.cli import audit, capture, connector, db, keys, leaks, mask, policy, settings, stack, worker
+from cdc_masker.cli import audit, capture, connector, db, doctor, keys, leaks, mask, policy, settings, stack, worker
 from cdc_masker.errors import CdcMaskerError, located
 from cdc_masker.kafka.failing import conceal
 
@@ -30,6 +30,7 @@ app.command("capture")(capture.capture)
 app.command("leaks")(leaks.leaks)
 app.command("settings")(settings.settings)
 app.command("worker")(worker.worker)
+app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
 app.add_typer(policy.app, name="policy")

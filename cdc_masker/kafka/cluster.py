@@ -94,7 +94,15 @@ class Cluster:
 
     async def settings_of(self, topic: str) -> dict[str, str]:
         """The settings in force for a topic."""
-        (answer,) = await _bounded(self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)]))
+        return await self._described(ConfigResource(ConfigResourceType.TOPIC, topic))
+
+    async def broker_settings(self) -> dict[str, str]:
+        """The settings in force for one of the brokers."""
+        cluster = await _bounded(self._admin.describe_cluster())
+        return await self._described(ConfigResource(ConfigResourceType.BROKER, str(cluster["brokers"][0]["node_id"])))
+
+    async def _described(self, resource: ConfigResource) -> dict[str, str]:
+        (answer,) = await _bounded(self._admin.describe_configs([resource]))
         ((error_code, _message, _type, _name, entries),) = answer.resources
         if error_code:
             raise for_code(error_code)

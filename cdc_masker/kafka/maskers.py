@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from cdc_masker import metrics
 from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError
@@ -34,7 +35,7 @@ class Maskers:
         self._policy = policy
         self._maskers: dict[tuple[int, int], Masker] = {}
         self._news = asyncio.Event()
-        self._told: dict[str, frozenset[str]] = {}
+        self._told: dict[tuple[str, str], set[str]] = {}
         self.get(1, 1 << 20)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
 
@@ -52,19 +53,23 @@ class Maskers:
 
     def undecided(self) -> dict[str, frozenset[str]]:
         """By topic, the columns seen under the policy in use that it does not decide."""
-        found: dict[str, frozenset[str]] = {}
-        for masker in self._maskers.values():
-            for topic, columns in masker.undecided().items():
-                found[topic] = found.get(topic, frozenset()) | columns
-        return found
+        return _union(masker.undecided() for masker in self._maskers.values())
 
-    def tell_undecided(self) -> None:
-        """Logs each such column once."""
-        for topic, columns in self.undecided().items():
-            told = self._told.get(topic, frozenset())
-            if news := ", ".join(sorted(columns - told)):
-                logger.warning("%s: redacted, since no rule decides or its method does not fit the type: %s", topic, news)
-            self._told[topic] = told | columns
+    def collapsed(self) -> dict[str, frozenset[str]]:
+        """By topic, the key columns seen under the policy in use in which a constant stands."""
+        return _union(masker.collapsed() for masker in self._maskers.values())
+
+    def tell(self) -> None:
+        """Logs once what people should decide on: the names of such columns."""
+        for problem, found in (
+            ("redacted, since no rule decides or its method does not fit the type", self.undecided()),
+            ("a constant in the key, so different rows get the same key", self.collapsed()),
+        ):
+            for topic, columns in found.items():
+                told = self._told.setdefault((problem, topic), set())
+                if news := sorted(columns - told):
+                    logger.warning("%s: %s: %s", topic, problem, ", ".join(news))
+                told |= columns
 
     async def changed(self) -> None:
         """Returns when another version is in use."""
@@ -105,3 +110,11 @@ class Maskers:
             max_record_bytes=largest,
             guard=EgressGuard(self._settings.guard_every),
         )
+
+
+def _union(parts: Iterable[dict[str, frozenset[str]]]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for part in parts:
+        for topic, columns in part.items():
+            found[topic] = found.get(topic, frozenset()) | columns
+    return found

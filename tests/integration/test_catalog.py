@@ -323,5 +323,5 @@ def test_the_command_line(database: Database, policies: Path) -> None:
     shown = json.loads(run("audit", "show", "--json", "--topic", ENTRY.topic))
     assert shown["counts"] == {"masked": 9, "quarantined": 1}
     assert shown["quarantined"] == [
-        {"topic": ENTRY.topic, "partition": 0, "offset": 4, "timestamp": 1_700_000_000_000, "reason": "not_json"}
+        {"topic": ENTRY.topic, "partition": 0, "offset": 4, "timestamp": 1_700_000_000_000, "reason": "not_json", "place": None}
     ]

@@ -104,6 +104,21 @@ def test_a_script_releases_the_same_versions(
         execute(offline.dsn, script.getvalue())
 
 
+def test_parts_of_a_column_come_back_as_they_were_released(settings: Settings, revisions: Revisions) -> None:
+    revisions.write(
+        "three",
+        "two",
+        """
+        op.mask_column("crm.customers", "profile", path="$.contact.email", method="tokenize", domain="email")
+        op.keep_column("crm.customers", "profile", path="$.theme", reason="a colour")
+        """,
+    )
+    revisions.write("four", "three", "op.forget_column('crm.customers', 'profile', path='$.theme')")
+    commands.upgrade(settings, revisions.directory)
+    assert [rule.path for rule in at(settings, 3).rules if rule.column == "profile"] == ["$.contact.email", "$.theme"]
+    assert [rule.path for rule in current(settings).rules if rule.column == "profile"] == ["$.contact.email"]
+
+
 def test_numbers_keep_their_value(settings: Settings, revisions: Revisions) -> None:
     params = {"value": 1e300, "more": [1.5, 10, -0.25, 2**53 - 1]}
     revisions.write("three", "two", f"op.mask_column('a.b', 'c', method='fixed', type='numeric', params={params!r})")

@@ -251,3 +251,11 @@ def test_a_tombstone_whose_table_is_ambiguous_is_quarantined(topic: str, rules: 
 def test_a_tombstone_without_a_key_passes() -> None:
     outcome = masker().mask(record(None, None))  # after a delete in a table that has no key
     assert (outcome.fate, outcome.key, outcome.value) == (Fate.MASKED, None, None)
+
+
+def test_key_columns_that_collapse_are_told_by_topic() -> None:
+    watched = masker(rule("id", "keep"), rule("code", "redact"))
+    watched.mask(record(change(after={"id": 1, "code": "a", "flag": True}), {"id": 1}))
+    assert watched.collapsed() == {}
+    watched.mask(record(change(after={"id": 1, "code": "a", "flag": True}), {"code": "a", "id": 1}))
+    assert watched.collapsed() == {TOPIC: {"code"}}

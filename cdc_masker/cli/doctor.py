@@ -1,0 +1,29 @@
+"""`cdc-masker doctor`: what leaks outside of cdc-masker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cdc_masker import settings
+from cdc_masker.doctor import Severity, examine
+
+__all__ = ["doctor"]
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Look for settings of Kafka Connect, Kafka and the connections that let raw values out; exit code 1 on errors."""
+    found = asyncio.run(examine(settings.load()))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        for finding in found:
+            print(f"{finding.severity}: {finding.place}: {finding.problem}; {finding.remedy}")
+        if not found:
+            print("nothing found")
+    if any(finding.severity is Severity.ERROR for finding in found):
+        raise typer.Exit(1)
