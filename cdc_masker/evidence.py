@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cdc_masker import __version__
 from cdc_masker.events import AuditEntry, Fate, Outcome, QuarantineNote
 from cdc_masker.policies import Policy
+from cdc_masker.version import __version__
 
 __all__ = ["audit_entry", "decode_entry", "encode_entry", "encode_note"]
 
