@@ -94,7 +94,7 @@ class Masker:
             case Event() as event:
                 source = event.source
                 table = Table(source.name, source.schema, source.table, record.topic)
-                key = None if record.key is None else envelope.read_key(record.key, "key")
+                key = _read_key(record)
                 masked_key, headers = self._key(table, key), self._let_through(record, table, key)
                 value, rows = self._value(event, table, key)
                 outcome = self._published(record, _fate(event), masked_key, value, headers)
@@ -103,7 +103,7 @@ class Masker:
             case FlattenedRow() as row:
                 table = self._engine.table_of(record.topic)
                 row.check_table(table.server, table.schema, table.name)
-                key = None if record.key is None else envelope.read_key(record.key, "key")
+                key = _read_key(record)
                 plan, schema = self._plans.flattened(table, row, _columns(key))
                 value = envelope.wrap(schema, plan.apply(row.columns, WHOLE) if row.columns else b"null")
                 headers = self._let_through(record, table, key)
@@ -112,7 +112,7 @@ class Masker:
                     self._guard.check(outcome, {WHOLE: (row.columns, plan)})
                 return outcome
             case Tombstone():  # without a key, of a table that has none
-                key = None if record.key is None else envelope.read_key(record.key, "key")
+                key = _read_key(record)
                 table = self._engine.table_of(record.topic)
                 headers = self._let_through(record, table, key)
                 return self._published(record, Fate.MASKED, self._key(table, key), None, headers)
@@ -191,6 +191,10 @@ class Masker:
         # Debezium writes it without a schema even where keys have one: the record's own key tells the types.
         plan, schema = self._plans.key(table, key if other.schema is None else other)
         return envelope.wrap(schema if other.schema is not None else None, plan.apply(other.columns, place))
+
+
+def _read_key(record: Record) -> Key | None:
+    return None if record.key is None else envelope.read_key(record.key, "key")
 
 
 def _columns(key: Key | None) -> frozenset[str]:
