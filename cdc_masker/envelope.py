@@ -34,6 +34,7 @@ __all__ = [
     "LogicalMessage",
     "Notification",
     "RowChange",
+    "Signal",
     "Source",
     "Tombstone",
     "read",
@@ -100,7 +101,9 @@ class RowChange(msgspec.Struct, kw_only=True):
 
 
 class LogicalMessage(msgspec.Struct, kw_only=True):
-    """A message that an application wrote with `pg_logical_emit_message`: treated as a row of a table named ''."""
+    """A message that an application wrote with `pg_logical_emit_message`: treated as a row of a table that is named after its
+    prefix and is in no schema (''), with the columns `prefix` and `content`.
+    """
 
     images: ClassVar[tuple[str, ...]] = ("message",)
 
@@ -111,6 +114,18 @@ class LogicalMessage(msgspec.Struct, kw_only=True):
     source: Source
     transaction: _OptionalTransaction = UNSET
     message: Raw
+
+    def prefix(self) -> str:
+        """Raises `InputError` when there is none."""
+        found: _Prefixed = json.decode(_prefixed, self.message, Reason.BAD_ENVELOPE, "message")
+        return found.prefix
+
+
+class _Prefixed(msgspec.Struct):
+    prefix: str
+
+
+_prefixed = msgspec.json.Decoder(_Prefixed)
 
 
 class _Collection(msgspec.Struct):
@@ -220,6 +235,11 @@ class Control:
     key: bytes = field(repr=False)
     schema: bytes | None = field(repr=False)
     value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A record of a topic that holds rows of Debezium's table of signals, with filters over columns: nothing of it passes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from cdc_masker import envelope, flattened
 from cdc_masker.codecs import connect, json
 from cdc_masker.codecs.json import Members
 from cdc_masker.engine import Engine, RowPlan, Table
-from cdc_masker.envelope import Control, Event, Key, Notification, RowChange, Tombstone
+from cdc_masker.envelope import Control, Event, Key, Notification, RowChange, Signal, Tombstone
 from cdc_masker.errors import InputError, Reason
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.flattened import FlattenedRow
 from cdc_masker.guard import WHOLE, EgressGuard
 from cdc_masker.methods import Keys
 from cdc_masker.plans import Plans
-from cdc_masker.policies import Policy
+from cdc_masker.policies import ANY_SERVER, Policy, Rule
 
 __all__ = ["HEADER", "Masker"]
 
@@ -54,6 +54,10 @@ class Masker:
         self._plans = Plans(self._engine)
         self._headers = frozenset(policy.headers)
         self._flattened = frozenset(each.topic for each in policy.envelopes if each.shape == "flattened")
+        self._dropped = frozenset(
+            each.topic for each in policy.envelopes if each.shape == "signals" and self._unnamed(each.topic)
+        )
+        self._prefixes = frozenset(rule.table for rule in policy.rules if not rule.schema)
         self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}"
         self._output_prefix = output_prefix
         self._max_record_bytes = max_record_bytes
@@ -92,8 +96,7 @@ class Masker:
     def _masked(self, record: Record) -> Outcome:
         match self._read(record):
             case Event() as event:
-                source = event.source
-                table = Table(source.name, source.schema, source.table, record.topic)
+                table = self._table(event, record.topic)
                 key = _read_key(record)
                 masked_key, headers = self._key(table, key), self._let_through(record, table, key)
                 value, rows = self._value(event, table, key)
@@ -124,13 +127,33 @@ class Masker:
                     envelope.wrap(_control_schema(control.schema), control.value),
                     self._let_through(record, Table("", "", "", record.topic), None),
                 )
-            case Notification():
+            case Notification() | Signal():
                 return Outcome(Fate.DROPPED, record.topic, record.partition, record.offset, record.timestamp)
 
-    def _read(self, record: Record) -> Event | FlattenedRow | Tombstone | Control | Notification:
+    def _read(self, record: Record) -> Event | FlattenedRow | Tombstone | Control | Notification | Signal:
+        if record.topic in self._dropped:
+            return Signal()
         if record.value is not None and record.topic in self._flattened:
             return flattened.read(record.value)
         return envelope.read(record)
+
+    def _table(self, event: Event, topic: str) -> Table:
+        """The table that rules name. A prefix that none of them names is left out: plans are kept by table, and prefixes may be
+        as many as there are messages.
+        """
+        source = event.source
+        if isinstance(event.body, RowChange):
+            return Table(source.name, source.schema, source.table, topic)
+        prefix = event.body.prefix()
+        return Table(source.name, "", prefix if prefix in self._prefixes else "", topic)
+
+    def _unnamed(self, topic: str) -> bool:
+        """Whether no rule names the table whose rows are in that topic."""
+        try:
+            table = self._engine.table_of(topic)
+        except InputError:  # rules name even two
+            return False
+        return not any(_names(rule, table) for rule in self.policy.rules)
 
     def _published(
         self, record: Record, fate: Fate, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
@@ -199,6 +222,12 @@ def _read_key(record: Record) -> Key | None:
 
 def _columns(key: Key | None) -> frozenset[str]:
     return frozenset() if key is None else frozenset(key.columns)
+
+
+def _names(rule: Rule, table: Table) -> bool:
+    """Whether the rule is about the table; without a server, about that of any."""
+    ours = not table.server or rule.server in (table.server, ANY_SERVER)
+    return ours and (rule.schema, rule.table) == (table.schema, table.name)
 
 
 def _fate(event: Event) -> Fate:

@@ -92,12 +92,13 @@ class Domain(_Value, frozen=True, kw_only=True):
 class EnvelopeShape(_Value, frozen=True, kw_only=True):
     """The shape of the events of one topic; topics that are not named hold Debezium envelopes.
 
-    `flattened`: what Debezium's `ExtractNewRecordState` makes of them. `schema` and `table`, with `server` where rules need
-    it, tell whose rows the topic holds where its name doesn't: flattened rows and tombstones have nothing else to tell it.
+    `flattened`: what Debezium's `ExtractNewRecordState` makes of them. `signals`: the envelopes of Debezium's table of signals,
+    dropped while no rule names that table. `schema` and `table`, with `server` where rules need it, tell whose rows the topic
+    holds where its name doesn't: flattened rows and tombstones have nothing else to tell it.
     """
 
     topic: str
-    shape: Literal["debezium", "flattened"]
+    shape: Literal["debezium", "flattened", "signals"]
     server: str | None = None
     schema: str | None = None
     table: str | None = None
@@ -140,9 +141,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         envelopes: Iterable[EnvelopeShape] = (),
         headers: Iterable[str] = (),
     ) -> Self:
-        """A policy in normal form. Raises `PolicyError` when two members decide the same thing, or a path can't be read."""
+        """A policy in normal form. Raises `PolicyError` when two members decide the same, a rule names no table, or a path can't
+        be read.
+        """
         rules = tuple(rules)
         for rule in rules:
+            if not rule.table:  # it would hold wherever the table is not known
+                raise PolicyError(rule.place, "names no table; a rule is about one table, or about one prefix of messages")
             if rule.path is not None:
                 paths.parse(rule.path, rule.place)
         return cls(

@@ -157,11 +157,14 @@ class PolicyOperation(MigrateOperation):
         operations: Operations,
         topic: str,
         *,
-        shape: Literal["debezium", "flattened"],
+        shape: Literal["debezium", "flattened", "signals"],
         table: TableName | None = None,
         server: str | None = None,
     ) -> None:
-        """Says what shape the events of a topic have, and whose rows they are where the topic's name doesn't tell."""
+        """Says what shape the events of a topic have, and whose rows they are where the topic's name doesn't tell.
+
+        `signals` are dropped while no rule names their table.
+        """
         schema, name = (None, None) if table is None else parse_table(table)
         operations.invoke(cls(Shape(EnvelopeShape(topic=topic, shape=shape, server=server, schema=schema, table=name))))
 

@@ -91,7 +91,7 @@ class Anatomy:
             return False
         source = payload.get("source") if isinstance(payload, Members) else None
         if isinstance(source, Members) and payload.get("op") in _OPERATIONS:
-            table = (_name(source.get("name")), _name(source.get("schema")), _name(source.get("table")))
+            table = _table(source, payload)
             self._tables[record.topic] = table
             self._event(record.topic, payload, table, found)
             self._schema(record.topic, schema, table, found)
@@ -254,8 +254,19 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _table(source: Members, payload: Members) -> Table:
+    """What rules call the table of an event: that of a logical message is in no schema, and its name is the prefix."""
+    server = _name(source.get("name"))
+    if payload.get("op") != "m":
+        return server, _name(source.get("schema")), _name(source.get("table"))
+    message = payload.get("message")
+    return server, "", _name(message.get("prefix")) if isinstance(message, Members) else ""
+
+
 def _label(topic: str, table: Table, column: str) -> str:
-    """The column's name in reports. Members of what is no row of a known table may be named after anything."""
-    if table[2]:
+    """The column's name in reports. What is no row of a table in a schema may be named after anything: a message, after its
+    prefix.
+    """
+    if table[1]:
         return ".".join((*table[1:], column))
     return f"{topic} {column}" if column in ("prefix", "content") else f"{topic} key"

@@ -17,7 +17,7 @@ from cdc_masker.policies import ANY_SERVER, Policy, Rule
 __all__ = ["NOWHERE", "Keeps", "Table"]
 
 Table = tuple[str, str, str]
-"""Server, schema and name, as in an event's `source`."""
+"""Server, schema and name, as in an event's `source`; of a logical message the server, '' and its prefix."""
 
 NOWHERE: Table = ("", "", "")
 

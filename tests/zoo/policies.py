@@ -9,8 +9,9 @@ from cdc_masker.policies import EMPTY, Policy, Rule
 from tests.zoo.animals import ANIMALS
 from tests.zoo.tables import LARGE
 
-__all__ = ["KEPT", "POLICIES"]
+__all__ = ["HINT", "KEPT", "POLICIES"]
 
+HINT = "hint"  # the prefix of the only logical messages that rules are about
 KEPT = frozenset({"id", "seen", "touched"})
 
 _METHODS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -47,7 +48,11 @@ def _rules() -> list[Rule]:
     ]
     numbered = [table for table in _COLUMNS if table not in ("signals", "Größe")]
     kept = [Rule(schema="zoo", table=table, column=column, method="keep") for table in numbered for column in KEPT]
-    return [*rules, *kept, Rule(schema="", table="", column="content", method="null")]
+    messages = [
+        Rule(schema="", table=HINT, column="prefix", method="keep"),
+        Rule(schema="", table=HINT, column="content", method="null"),
+    ]
+    return [*rules, *kept, *messages]
 
 
 POLICIES = {"empty": EMPTY, "rules": Policy.of(1, rules=_rules())}

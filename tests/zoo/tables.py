@@ -222,6 +222,7 @@ LIVE = (
     " '9999-12-31 23:59:59+00', '00:00:00-15:59', '[1,1]')",
     f"select pg_logical_emit_message(true, {_text('message', 'prefix')}, {_text('message', 'content')})",
     f"select pg_logical_emit_message(false, 'now' || {_text('message', 'loose prefix')}, {_text('message', 'loose content')})",
+    f"select pg_logical_emit_message(true, 'hint', {_text('message', 'hint content')})",
     "truncate zoo.nokey",
     f"insert into zoo.signals values ({_text('signal', 'id')}, 'execute-snapshot', '"
     + json.dumps(

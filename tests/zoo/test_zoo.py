@@ -14,11 +14,11 @@ from cdc_masker.errors import Reason
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.pipeline import Masker
 from cdc_masker.schemas import Type, from_connect
-from tests.unit.building import KEYS, compact
+from tests.unit.building import KEYS, compact, payload
 from tests.unit.connect_json import misfits
 from tests.zoo.animals import ANIMALS, LABELS, seed
 from tests.zoo.capture import MODES, PLAIN, Capture, undescribed
-from tests.zoo.policies import KEPT, POLICIES
+from tests.zoo.policies import HINT, KEPT, POLICIES
 from tests.zoo.representations import represented
 from tests.zoo.search import Haystack, forms, leaves, texts_of
 from tests.zoo.tables import CANARIES, LARGE
@@ -134,6 +134,19 @@ def _tells(schema: dict[str, Any]) -> set[str]:
         if nested is not None:
             found |= _tells(nested)
     return found
+
+
+def test_rules_for_a_prefix_hold_for_messages_that_have_it(capture: Capture, policy: str, masked: Masked) -> None:
+    seen = [
+        (payload(record.value)["message"]["prefix"], payload(outcome.value)["message"], payload(outcome.key))
+        for record, outcome in masked(capture, policy)
+        if record.topic.endswith(".message")
+    ]
+    assert len(seen) == 3
+    for prefix, message, key in seen:
+        kept = policy == "rules" and prefix == HINT
+        assert (message["prefix"] == key["prefix"] == HINT) is kept
+        assert message["content"] in (None, "")
 
 
 def test_by_default_each_column_is_null_or_says_nothing(described: Capture, masked: Masked) -> None:
