@@ -41,6 +41,8 @@ class Reason(StrEnum):
     AMBIGUOUS_TABLE = "ambiguous_table"
     TOO_LARGE = "too_large"
     EGRESS_GUARD = "egress_guard"
+    UNMASKABLE = "unmaskable"
+    UNFIT_KEY_RULE = "unfit_key_rule"
 
 
 class CdcMaskerError(Exception):

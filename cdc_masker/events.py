@@ -44,7 +44,8 @@ class Outcome:
     """What became of one record, and the masked record where there is one.
 
     `target` is the masked topic, None where nothing is published (quarantined, dropped). `reason` is set when quarantined, and
-    `place` then names the part of the record that is at fault (`key`, `after`, `after.email` …).
+    `place` then names the part of the record that is at fault (`key`, `after`, `after.email` …). `misfits` are the columns with
+    values that their method could not take, which are redacted, each with the method's reason.
     """
 
     fate: Fate
@@ -58,6 +59,7 @@ class Outcome:
     headers: Headers = field(default=(), repr=False)
     reason: Reason | None = None
     place: str | None = None
+    misfits: tuple[tuple[str, str], ...] = ()
 
     @property
     def published(self) -> bool:

@@ -102,7 +102,7 @@ class EgressGuard:
                 text = bytes(row[name])
                 if text in _SAYS_NOTHING:
                     continue
-                if changes and bytes(fields[name]) == text and not _is_marker(text):
+                if changes and name in fields and bytes(fields[name]) == text and not _is_marker(text):
                     raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
                 if len(text) >= LONG:
                     long.append((place, name, text))
@@ -127,7 +127,12 @@ def _search(long: list[tuple[str, str, bytes]], parts: list[tuple[str, bytes]], 
 def _masked_parts(outcome: Outcome, shown: Mapping[str, _Row], rows: _Rows) -> list[tuple[str, bytes]]:
     """Where no raw text may stand: masked fields with their names, the key and the headers."""
     around = [outcome.key or b"", *(value or b"" for _, value in outcome.headers)]
-    fields = ((name, bytes(shown[place][name])) for place, (_, expected) in rows.items() for name, _ in expected.masked)
+    fields = (
+        (name, bytes(shown[place][name]))
+        for place, (_, expected) in rows.items()
+        for name, _ in expected.masked
+        if name in shown[place]  # else it was dropped
+    )
     return [*(("", part) for part in around), *fields]
 
 

@@ -6,7 +6,8 @@ randomness, so that a retry or a replay gives the same bytes. What a record hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -19,7 +20,7 @@ from cdc_masker.errors import InputError, Reason
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.flattened import FlattenedRow
 from cdc_masker.guard import WHOLE, EgressGuard
-from cdc_masker.methods import Keys
+from cdc_masker.methods import METHODS, NO_SUBJECTS, Context, Keys, Method, MissingSubject, Subjects
 from cdc_masker.plans import Plans
 from cdc_masker.policies import ANY_SERVER, Policy, Rule
 
@@ -36,7 +37,7 @@ class Masker:
 
     `generation` numbers the masked copy that the records go to; `output_prefix` stands before the source topic in its name.
     A masked record of more than `max_record_bytes` is quarantined, and one in which `guard` (by default it looks at each) finds
-    what should have been masked.
+    what should have been masked. `known` are the methods that rules may name.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Masker:
         output_prefix: str = "masked.",
         max_record_bytes: int = 1_000_000,
         guard: EgressGuard | None = None,
+        known: Mapping[str, type[Method]] = METHODS,
     ) -> None:
         self.policy = policy
-        self._engine = Engine(policy, keys)
+        self._engine = Engine(policy, keys, known)
         self._plans = Plans(self._engine)
         self._headers = frozenset(policy.headers)
         self._flattened = frozenset(each.topic for each in policy.envelopes if each.shape == "flattened")
@@ -71,18 +73,31 @@ class Masker:
         """By topic, the key columns seen so far in which a constant stands: different rows get the same key."""
         return self._plans.columns(lambda plan: plan.collapsed)
 
-    def mask_batch(self, records: Iterable[Record]) -> list[Outcome]:
-        """The outcome of each record, in order."""
-        return [self.mask(record) for record in records]
+    def mask_batch(self, records: Iterable[Record], subjects: Subjects = NO_SUBJECTS) -> list[Outcome]:
+        """The outcome of each record, in order. Raises `MissingSubject` after `subjects` was asked for all that miss."""
+        outcomes = []
+        missing = False
+        for record in records:
+            try:
+                outcomes.append(self.mask(record, subjects))
+            except MissingSubject:
+                missing = True
+        if missing:
+            raise MissingSubject
+        return outcomes
 
-    def mask(self, record: Record) -> Outcome:
-        """The outcome of one record. Whatever is wrong with the record is an outcome, too: it never raises for that."""
+    def mask(self, record: Record, subjects: Subjects = NO_SUBJECTS) -> Outcome:
+        """The outcome of one record. Whatever is wrong with the record is an outcome, too: it never raises for that.
+
+        Raises `MissingSubject` if keys of subjects have to be fetched first; `subjects` was asked for all of them.
+        """
+        context = Context(record.topic, record.partition, record.offset, subjects)
         try:
-            outcome = self._masked(record)
+            outcome = self._masked(record, context)
             if _size(outcome) > self._max_record_bytes:
                 raise InputError(Reason.TOO_LARGE, "record")
         except InputError as error:
-            return Outcome(
+            outcome = Outcome(
                 Fate.QUARANTINED,
                 record.topic,
                 record.partition,
@@ -91,15 +106,17 @@ class Masker:
                 reason=error.reason,
                 place=error.place,
             )
-        return outcome
+        if context.missing:
+            raise MissingSubject
+        return replace(outcome, misfits=tuple(context.misfits)) if context.misfits else outcome
 
-    def _masked(self, record: Record) -> Outcome:
+    def _masked(self, record: Record, context: Context) -> Outcome:
         match self._read(record):
             case Event() as event:
                 table = self._table(event, record.topic)
                 key = _read_key(record)
-                masked_key, headers = self._key(table, key), self._let_through(record, table, key)
-                value, rows = self._value(event, table, key)
+                masked_key, headers = self._key(table, key, context), self._let_through(record, table, key, context)
+                value, rows = self._value(event, table, key, context)
                 outcome = self._published(record, _fate(event), masked_key, value, headers)
                 self._guard.check(outcome, rows)
                 return outcome
@@ -108,24 +125,24 @@ class Masker:
                 row.check_table(table.server, table.schema, table.name)
                 key = _read_key(record)
                 plan, schema = self._plans.flattened(table, row, _columns(key))
-                value = envelope.wrap(schema, plan.apply(row.columns, WHOLE) if row.columns else b"null")
-                headers = self._let_through(record, table, key)
-                outcome = self._published(record, Fate.MASKED, self._key(table, key), value, headers)
+                value = envelope.wrap(schema, plan.apply(row.columns, WHOLE, context) if row.columns else b"null")
+                headers = self._let_through(record, table, key, context)
+                outcome = self._published(record, Fate.MASKED, self._key(table, key, context), value, headers)
                 if row.columns:
                     self._guard.check(outcome, {WHOLE: (row.columns, plan)})
                 return outcome
             case Tombstone():  # without a key, of a table that has none
                 key = _read_key(record)
                 table = self._engine.table_of(record.topic)
-                headers = self._let_through(record, table, key)
-                return self._published(record, Fate.MASKED, self._key(table, key), None, headers)
+                headers = self._let_through(record, table, key, context)
+                return self._published(record, Fate.MASKED, self._key(table, key, context), None, headers)
             case Control() as control:
                 return self._published(
                     record,
                     Fate.CONTROL,
                     envelope.wrap(_control_schema(control.key_schema), control.key),
                     envelope.wrap(_control_schema(control.schema), control.value),
-                    self._let_through(record, Table("", "", "", record.topic), None),
+                    self._let_through(record, Table("", "", "", record.topic), None, context),
                 )
             case Notification() | Signal():
                 return Outcome(Fate.DROPPED, record.topic, record.partition, record.offset, record.timestamp)
@@ -172,13 +189,15 @@ class Masker:
             headers=(*headers, (HEADER, origin.encode())),
         )
 
-    def _key(self, table: Table, key: Key | None) -> bytes | None:
+    def _key(self, table: Table, key: Key | None, context: Context) -> bytes | None:
         if key is None:
             return None
         plan, schema = self._plans.key(table, key)
-        return envelope.wrap(schema, plan.apply(key.columns, "key"))
+        return envelope.wrap(schema, plan.apply(key.columns, "key", context))
 
-    def _value(self, event: Event, table: Table, key: Key | None) -> tuple[bytes, dict[str, tuple[Members, RowPlan]]]:
+    def _value(
+        self, event: Event, table: Table, key: Key | None, context: Context
+    ) -> tuple[bytes, dict[str, tuple[Members, RowPlan]]]:
         """The masked event, and its raw row images with the plans that they went through."""
         key_columns = _columns(key)
         described = None if event.schema is None else self._plans.event(table, event.schema, key_columns)
@@ -194,26 +213,26 @@ class Masker:
                 plan = described.rows[place]
             else:
                 raise InputError(Reason.SCHEMA_MISMATCH, place)
-            masked[place], rows[place] = plan.apply(row, place), (row, plan)
+            masked[place], rows[place] = plan.apply(row, place, context), (row, plan)
         return envelope.write(event, masked, None if described is None else described.schema), rows
 
-    def _let_through(self, record: Record, table: Table, key: Key | None) -> list[tuple[str, bytes | None]]:
+    def _let_through(self, record: Record, table: Table, key: Key | None, context: Context) -> list[tuple[str, bytes | None]]:
         """The headers that the policy allows, and the other key of a key change, masked as the key."""
         kept: list[tuple[str, bytes | None]] = []
         for name, value in record.headers:
             if name in envelope.KEY_HEADERS and value is not None:
-                kept.append((name, self._other_key(value, table, key, name)))
+                kept.append((name, self._other_key(value, table, key, name, context)))
             elif name in self._headers:
                 kept.append((name, value))
         return kept
 
-    def _other_key(self, text: bytes, table: Table, key: Key | None, place: str) -> bytes:
+    def _other_key(self, text: bytes, table: Table, key: Key | None, place: str, context: Context) -> bytes:
         if key is None:
             raise InputError(Reason.BAD_KEY, place)
         other = envelope.read_key(text, place)
         # Debezium writes it without a schema even where keys have one: the record's own key tells the types.
         plan, schema = self._plans.key(table, key if other.schema is None else other)
-        return envelope.wrap(schema if other.schema is not None else None, plan.apply(other.columns, place))
+        return envelope.wrap(schema if other.schema is not None else None, plan.apply(other.columns, place, context))
 
 
 def _read_key(record: Record) -> Key | None:

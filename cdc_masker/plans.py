@@ -18,7 +18,7 @@ from cdc_masker.codecs.json import Members
 from cdc_masker.engine import Engine, RowPlan, Table
 from cdc_masker.envelope import EVENT_FIELDS, IMAGES, Key
 from cdc_masker.flattened import FlattenedRow, metadata
-from cdc_masker.methods import Keep
+from cdc_masker.methods import Drop, Keep
 from cdc_masker.schemas import from_connect, to_connect
 
 __all__ = ["DescribedPlan", "Plans"]
@@ -110,7 +110,9 @@ def _described(schema: ConnectSchema, plan: RowPlan, passing: frozenset[str] = _
         if isinstance(transform, Keep):
             described = schema.fields[name]
             fields[name] = to_connect(from_connect(described)) if name in passing else described
-        elif transform.type is not None:  # a column of a described row has a type, and a transform never loses it
+        elif (
+            not isinstance(transform, Drop) and transform.type is not None
+        ):  # a column of a described row has a type, and a transform never loses it
             fields[name] = to_connect(transform.type)
     return connect.write_schema(schema, fields)
 

@@ -47,6 +47,10 @@ class Rule(_Value, frozen=True, kw_only=True):
 
     Identifiers match exactly, as PostgreSQL stores them; `server` is Debezium's `source.name` and may be `*`. `type` is the
     column's PostgreSQL type, which is all that is known of it when events carry no schema.
+
+    `strict`: a record with a value that the method can't take is quarantined, where else that value is redacted.
+    `allow_small_domain` and `allow_uniqueness_loss` accept, with a `reason`, what is refused otherwise: equal outputs for equal
+    inputs where so few values are possible that counting them tells which is which, and rows of a table with equal keys.
     """
 
     server: str = ANY_SERVER
@@ -57,6 +61,9 @@ class Rule(_Value, frozen=True, kw_only=True):
     type: str | None = None
     method: str
     params: dict[str, Any] = msgspec.field(default_factory=dict)
+    strict: bool = False
+    allow_small_domain: bool = False
+    allow_uniqueness_loss: bool = False
     classification: str | None = None
     reason: str | None = None
 
@@ -82,11 +89,17 @@ class TableDefault(_Value, frozen=True, kw_only=True):
 
 
 class Domain(_Value, frozen=True, kw_only=True):
-    """A key space: equal values of columns in one domain get equal tokens. `epoch` counts the rotations of its key."""
+    """A key space: equal values of columns in one domain get equal tokens.
+
+    `type` is the PostgreSQL type of the form in which values are compared, so that columns of several types join; None: that
+    of the columns, which then have to be of one type. `fold_case`: texts that differ in case only are equal. `per_subject`:
+    each subject, named by another column of the row, has keys of its own, which can be destroyed.
+    """
 
     name: str
     type: str | None = None
-    epoch: int = 1
+    fold_case: bool = False
+    per_subject: bool = False
 
 
 class EnvelopeShape(_Value, frozen=True, kw_only=True):
@@ -109,6 +122,7 @@ class _Document(_Value, frozen=True, kw_only=True):
     version: Annotated[int, msgspec.Meta(ge=0)] | None = None
     digest: str | None = None
     default: Literal["redact"] = "redact"
+    key_epoch: Annotated[int, msgspec.Meta(ge=1)] = 1
     tables: list[TableDefault] = msgspec.field(default_factory=list)
     domains: list[Domain] = msgspec.field(default_factory=list)
     envelopes: list[EnvelopeShape] = msgspec.field(default_factory=list)
@@ -118,6 +132,8 @@ class _Document(_Value, frozen=True, kw_only=True):
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Every rule in force at one version: immutable, numbered, identified by the digest of its canonical form.
+
+    `key_epoch` says which root key all keys are derived from: rotation is a new epoch, for all domains at once.
 
     Version 0 is the policy of somebody who decided nothing yet: everything is redacted.
     """
@@ -129,12 +145,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     envelopes: tuple[EnvelopeShape, ...] = ()
     headers: tuple[str, ...] = ()
     default: Literal["redact"] = "redact"
+    key_epoch: int = 1
 
     @classmethod
     def of(
         cls,
         version: int,
         *,
+        key_epoch: int = 1,
         rules: Iterable[Rule] = (),
         tables: Iterable[TableDefault] = (),
         domains: Iterable[Domain] = (),
@@ -152,6 +170,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 paths.parse(rule.path, rule.place)
         return cls(
             version=version,
+            key_epoch=key_epoch,
             rules=_unique("rules", rules, lambda rule: rule.target),
             tables=_unique("tables", tables, lambda table: (table.server, table.schema, table.table)),
             domains=_unique("domains", domains, lambda domain: domain.name),
@@ -175,6 +194,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise PolicyError("document", "is not JSON in UTF-8") from None
         policy = cls.of(
             parsed.version or 0,
+            key_epoch=parsed.key_epoch,
             rules=parsed.rules,
             tables=parsed.tables,
             domains=parsed.domains,
@@ -197,14 +217,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             del rule["reason"]
         return "sha256:" + hashlib.sha256(_canonical(content)).hexdigest()
 
-    @property
-    def key_epoch(self) -> int:
-        """The highest epoch of any domain: what a masked record's header tells about keys."""
-        return max((domain.epoch for domain in self.domains), default=1)
-
     def document(self) -> dict[str, Any]:
         """The whole policy as JSON values, each member present, in the order that people read."""
-        content: dict[str, Any] = {"format": FORMAT, "version": self.version, "digest": "", "default": self.default}
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "version": self.version,
+            "digest": "",
+            "default": self.default,
+            "key_epoch": self.key_epoch,
+        }
         for name in ("tables", "domains", "envelopes", "headers", "rules"):
             content[name] = [msgspec.to_builtins(item) for item in getattr(self, name)]
         return content

@@ -45,7 +45,7 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Declare:
-    """The domain has this type and epoch from now on."""
+    """The domain is as described from now on."""
 
     domain: Domain
 

@@ -136,10 +136,11 @@ class PolicyOperation(MigrateOperation):
         name: str,
         *,
         type: str | None = None,  # noqa: A002 - named as in the policy document
-        epoch: int = 1,
+        fold_case: bool = False,
+        per_subject: bool = False,
     ) -> None:
-        """Sets the canonical type and the key epoch of a domain."""
-        operations.invoke(cls(Declare(Domain(name=name, type=type, epoch=epoch))))
+        """Says in which form values of a domain are compared, and whether each subject has keys of its own there."""
+        operations.invoke(cls(Declare(Domain(name=name, type=type, fold_case=fold_case, per_subject=per_subject))))
 
     @classmethod
     def allow_header(cls, operations: Operations, name: str) -> None:

@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.methods.base import Column, Compute, Constant, Keep, Keys, Method, Rewrite, Transform, Unmaskable, redaction
-from cdc_masker.methods.constant import Fixed, KeepValue, Null, Redact
+from cdc_masker.methods.base import (
+    NO_SUBJECTS,
+    UNCHANGED,
+    Column,
+    Compute,
+    Constant,
+    Context,
+    Contextual,
+    Disclosure,
+    Drop,
+    Keep,
+    Keys,
+    Method,
+    Misfit,
+    MissingSubject,
+    Rewrite,
+    Subjects,
+    Transform,
+    Uniqueness,
+    Unmaskable,
+    redaction,
+)
+from cdc_masker.methods.constant import DropColumn, Fixed, KeepValue, Null, Redact
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.policies import Rule
 
 __all__ = [
     "METHODS",
+    "NO_SUBJECTS",
+    "UNCHANGED",
     "Column",
     "Compute",
     "Constant",
+    "Context",
+    "Contextual",
+    "Disclosure",
+    "Drop",
     "Keep",
     "Keys",
     "Method",
+    "Misfit",
+    "MissingSubject",
     "Rewrite",
+    "Subjects",
     "Transform",
+    "Uniqueness",
     "Unmaskable",
     "build",
     "redaction",
@@ -31,20 +64,23 @@ METHODS: dict[str, type[Method]] = {
     Null.name: Null,
     Redact.name: Redact,
     Fixed.name: Fixed,
+    DropColumn.name: DropColumn,
     Truncate.name: Truncate,
     Partial.name: Partial,
     Tokenize.name: Tokenize,
 }
 
 
-def build(rule: Rule) -> Method:
-    """The method that a rule names, with its parameters. Raises `PolicyError` naming the rule; params may be confidential
-    (a `fixed` value, say), so the message tells their names and types only.
+def build(rule: Rule, known: Mapping[str, type[Method]] = METHODS) -> Method:
+    """The method that a rule names, among those that there are, with its parameters.
+
+    Raises `PolicyError` naming the rule; params may be confidential (a `fixed` value, say), so the message tells their
+    names and types only.
     """
-    known = METHODS.get(rule.method)
-    if known is None:
-        raise PolicyError(rule.place, f"there is no method {rule.method!r}; there are {', '.join(METHODS)}")
+    method = known.get(rule.method)
+    if method is None:
+        raise PolicyError(rule.place, f"there is no method {rule.method!r}; there are {', '.join(known)}")
     try:
-        return msgspec.convert(rule.params, known)
+        return msgspec.convert(rule.params, method)
     except msgspec.ValidationError as error:
         raise PolicyError(rule.place, f"params of method {rule.method}: {error}") from None

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import msgspec
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.methods.base import Column, Constant, Keep, Keys, Method, Transform, redaction
+from cdc_masker.kinds import Kind
+from cdc_masker.methods.base import (
+    EVERY_KIND,
+    Column,
+    Constant,
+    Disclosure,
+    Drop,
+    Keep,
+    Keys,
+    Method,
+    Transform,
+    Uniqueness,
+    redaction,
+)
+from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type
 
-__all__ = ["Fixed", "KeepValue", "Null", "Redact"]
+__all__ = ["DropColumn", "Fixed", "KeepValue", "Null", "Redact"]
 
 
 class KeepValue(Method, frozen=True):
     """The value as it is, byte by byte."""
 
     name: ClassVar[str] = "keep"
-
-    def accepts(self, type_: Type) -> bool:
-        return True
+    kinds: ClassVar[frozenset[Kind]] = EVERY_KIND
+    length_preserving: ClassVar[bool] = True
+    uniqueness: ClassVar[Uniqueness] = Uniqueness.PRESERVED
+    discloses: ClassVar[frozenset[Disclosure]] = frozenset(Disclosure)
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         return Keep()
@@ -29,9 +45,8 @@ class Null(Method, frozen=True):
     """Null; the output's schema becomes optional."""
 
     name: ClassVar[str] = "null"
-
-    def accepts(self, type_: Type) -> bool:
-        return True
+    kinds: ClassVar[frozenset[Kind]] = EVERY_KIND
+    output: ClassVar[str] = "the column's, optional; of an enum a text"
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         output = None if column.type is None else redaction(column.type.nullable()).type
@@ -42,21 +57,35 @@ class Redact(Method, frozen=True):
     """A constant of the column's type: null where the schema allows it, else the type's neutral value."""
 
     name: ClassVar[str] = "redact"
-
-    def accepts(self, type_: Type) -> bool:
-        return True
+    kinds: ClassVar[frozenset[Kind]] = EVERY_KIND
+    output: ClassVar[str] = "the column's; of an enum a text"
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         return redaction(column.type)
+
+
+class DropColumn(Method, frozen=True):
+    """The column leaves the row and its schema; never one of the key."""
+
+    name: ClassVar[str] = "drop"
+    kinds: ClassVar[frozenset[Kind]] = EVERY_KIND
+    output: ClassVar[str] = "none"
+
+    def compile(self, column: Column, keys: Keys) -> Transform:
+        return Drop()
 
 
 class Fixed(Method, frozen=True):
     """`value`, a text, boolean or number (an integer of at most 64 bits) that fits the column's type."""
 
     name: ClassVar[str] = "fixed"
+    kinds: ClassVar[frozenset[Kind]] = frozenset(
+        (Kind.TEXT, Kind.ENUM, Kind.BOOLEAN, Kind.SMALL_INTEGER, Kind.INTEGER, Kind.FLOAT)
+    )
+    output: ClassVar[str] = "the column's; of an enum a text"
     value: str | Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | float | bool
 
-    def check(self, place: str, declared: Type | None) -> None:
+    def check(self, place: str, declared: Type | None, domains: Mapping[str, Domain]) -> None:
         if declared is not None and not self.accepts(declared):
             raise PolicyError(place, "params.value does not fit a column of this type")
 

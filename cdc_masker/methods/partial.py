@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.methods.base import Column, Compute, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.kinds import Kind
+from cdc_masker.methods.base import Column, Compute, Disclosure, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type
 
 __all__ = ["Partial", "Truncate"]
@@ -16,8 +19,8 @@ Length = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
 class _Text(Method, frozen=True):
-    def accepts(self, type_: Type) -> bool:
-        return type_.is_text
+    kinds: ClassVar[frozenset[Kind]] = frozenset((Kind.TEXT, Kind.ENUM))
+    output: ClassVar[str] = "text"
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         # Part of an enum's label is no label: the output of an enum is a plain string.
@@ -36,6 +39,7 @@ class Truncate(_Text, frozen=True):
     """The first `length` characters."""
 
     name: ClassVar[str] = "truncate"
+    discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.PART))
     length: Length
 
     def of(self, text: str) -> str:
@@ -49,14 +53,16 @@ class Partial(_Text, frozen=True):
     """
 
     name: ClassVar[str] = "partial"
+    length_preserving: ClassVar[bool] = True
+    discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.LENGTH, Disclosure.PART))
     first: Length = 0
     last: Length = 0
     mask: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = "*"
 
-    def check(self, place: str, declared: Type | None) -> None:
+    def check(self, place: str, declared: Type | None, domains: Mapping[str, Domain]) -> None:
         if self.first + self.last == 0:
             raise PolicyError(place, "method partial needs params.first or params.last; to hide all, use redact or fixed")
-        super().check(place, declared)
+        super().check(place, declared, domains)
 
     def of(self, text: str) -> str:
         hidden = len(text) - self.first - self.last

@@ -18,9 +18,9 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from cdc_masker.kinds import Kind
 from cdc_masker.methods import ff1
-from cdc_masker.methods.base import Column, Compute, Keys, Method, Transform, Unmaskable
-from cdc_masker.schemas import Type
+from cdc_masker.methods.base import Column, Compute, Disclosure, Keys, Method, Transform, Uniqueness, Unmaskable
 
 __all__ = ["Tokenize"]
 
@@ -31,21 +31,22 @@ class Tokenize(Method, frozen=True):
     """Keyed pseudonyms; columns whose rules name the same `domain` join."""
 
     name: ClassVar[str] = "tokenize"
+    kinds: ClassVar[frozenset[Kind]] = frozenset((Kind.TEXT, Kind.ENUM, Kind.UUID, Kind.INTEGER))
+    output: ClassVar[str] = "the column's; of an enum a text"
+    uniqueness: ClassVar[Uniqueness] = Uniqueness.PRESERVED
+    discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.EQUALITY))
     domain: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
 
-    def accepts(self, type_: Type) -> bool:
-        return type_.is_text or type_.is_uuid or type_.integer_bits is not None
-
     def compile(self, column: Column, keys: Keys) -> Transform:
-        domain = self.domain or column.domain
-        epoch = column.epochs(domain)
+        space = column.space(self.domain)
+        domain = space.name
         # Two algorithms never share a key.
-        hashing, permuting = (keys.derive(name, domain, epoch) for name in (self.name, f"{self.name}.integer"))
+        hashing, permuting = (column.key(keys, name, space) for name in (self.name, f"{self.name}.integer"))
         normalise = self.domain is not None
         if column.type is None:
-            return Compute(_by_kind(_text_token(hashing, domain, normalise), _integer_token(permuting, 64)), None)
+            return Compute(_by_kind(_text_token(hashing, domain, normalise), _integer_token(permuting, domain, 64)), None)
         if column.type.integer_bits is not None:
-            return Compute(_integer_token(permuting, column.type.integer_bits), column.type)
+            return Compute(_integer_token(permuting, domain, column.type.integer_bits), column.type)
         if column.type.is_uuid:
             return Compute(_uuid_token(hashing, domain), column.type)
         return Compute(_text_token(hashing, domain, normalise), column.type.plain_text())
@@ -93,8 +94,8 @@ def _uuid_token(key: bytes, domain: str) -> Callable[[Any], str]:
     return token
 
 
-def _integer_token(key: bytes, bits: int) -> Callable[[Any], int]:
-    permute = ff1.permutation(key, 2, bits)
+def _integer_token(key: bytes, domain: str, bits: int) -> Callable[[Any], int]:
+    permute = ff1.permutation(key, 2, bits, domain.encode())
     half = 1 << (bits - 1)
 
     def token(value: Any) -> int:

@@ -13,19 +13,19 @@ What can't be read safely raises `Unmaskable`, and the whole column is redacted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from cdc_masker import methods, paths
 from cdc_masker.errors import PolicyError
-from cdc_masker.methods import Keys, Method, Rewrite, Transform, redaction
-from cdc_masker.methods.constant import KeepValue, Null
+from cdc_masker.methods import Context, Keys, Method, Rewrite, Transform, redaction
+from cdc_masker.methods.constant import DropColumn, KeepValue, Null
 from cdc_masker.nested.free import Describe, Masks, Walk, check
 from cdc_masker.nested.typed import Typed, has_parts, is_text
 from cdc_masker.paths import Decision, Path, State
-from cdc_masker.policies import Rule
+from cdc_masker.policies import Domain, Rule
 from cdc_masker.schemas import Type, from_postgres
 
 __all__ = ["Parts", "compile_parts", "parts"]
@@ -43,13 +43,16 @@ class Parts:
     type: Type | None
 
 
-def parts(rules: Sequence[Rule]) -> Parts:
-    """From all rules of one column. Raises `PolicyError` when they can't be carried out or contradict each other."""
+def parts(rules: Sequence[Rule], known: Mapping[str, type[Method]], domains: Mapping[str, Domain]) -> Parts:
+    """From all rules of one column, with the methods that there are and the domains that the policy declares.
+
+    Raises `PolicyError` when they can't be carried out or contradict each other.
+    """
     named = [(rule, paths.parse(rule.path, rule.place)) for rule in rules if rule.path is not None]
     for rule in rules:
         if rule.path is None and rule.method != KeepValue.name:
             raise PolicyError(rule.place, "beside rules with a path, a rule for the whole column can only keep the rest")
-    built = tuple(_method(rule, path) for rule, path in named)
+    built = tuple(_method(rule, path, known, domains) for rule, path in named)
     decisions = [
         Decision(path, isinstance(method, KeepValue), rule.place) for (rule, path), method in zip(named, built, strict=True)
     ]
@@ -69,19 +72,19 @@ def compile_parts(parts: Parts, type_: Type | None, describe: Describe, keys: Ke
     visit, output = Typed(walk).compile(type_, 0)
     redacted = orjson.dumps(redaction(output).value)
 
-    def rewrite(text: bytes) -> bytes:
+    def rewrite(text: bytes, context: Context) -> bytes:
         check(text)
-        masked = visit(text)
+        masked = visit(text, context)
         return redacted if masked is None else masked
 
     return Rewrite(rewrite, output)
 
 
-def _method(rule: Rule, path: Path) -> Method:
-    method = methods.build(rule)
-    if path.of_names and isinstance(method, Null):
-        raise PolicyError(rule.place, "a name can't be null; use redact")
-    method.check(rule.place, _NAME if path.of_names else None)
+def _method(rule: Rule, path: Path, known: Mapping[str, type[Method]], domains: Mapping[str, Domain]) -> Method:
+    method = methods.build(rule, known)
+    if path.of_names and isinstance(method, Null | DropColumn):
+        raise PolicyError(rule.place, "a name can't be null or dropped; use redact")
+    method.check(rule.place, _NAME if path.of_names else None, domains)
     return method
 
 

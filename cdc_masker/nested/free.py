@@ -19,28 +19,43 @@ import msgspec
 import orjson
 
 from cdc_masker.codecs import json, slices
-from cdc_masker.errors import InputError
-from cdc_masker.methods import Column, Compute, Constant, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.errors import InputError, Reason
+from cdc_masker.methods import (
+    Column,
+    Compute,
+    Constant,
+    Context,
+    Contextual,
+    Drop,
+    Keep,
+    Keys,
+    Method,
+    Misfit,
+    Rewrite,
+    Transform,
+    Unmaskable,
+    redaction,
+)
 from cdc_masker.methods.constant import Redact
 from cdc_masker.paths import State
 from cdc_masker.policies import Rule
 from cdc_masker.schemas import Type
 
-__all__ = ["MAX_TEXTS", "NULL", "Describe", "Masks", "Visit", "Walk", "cell", "check", "mask_array", "mask_object"]
+__all__ = ["MAX_TEXTS", "NULL", "Describe", "Masks", "Visit", "Walk", "check", "constant", "mask_array", "mask_object"]
 
 MAX_TEXTS = 3
 """How many JSON texts may stand one inside the other, the column's own included, where a path goes on into them."""
 
 NULL = b"null"
 
-Visit = Callable[[bytes], bytes | None]
-"""From the text of a value to its masked text; None where nothing in it is named."""
+Visit = Callable[[bytes, Context], bytes | None]
+"""From the text of a value to its masked text; None where nothing in it is named, or a rule drops it."""
 
 Describe = Callable[[Rule, Type | None], Column]
 """Tells a method about the part that a rule names, and its type where that is known."""
 
-_Label = Callable[[str, int], str]
-"""From a member's name, and its number in the output, to its masked name."""
+_Label = Callable[[str, int, Context], str]
+"""From a member's name, and its number in the output, to its masked name. Raises `Unmaskable`."""
 
 _NAME = Type(base="string")
 _MAY_BE_JSON = (b'"{', b'"[', b'"\\', b'" ', b'"\xef\xbb\xbf')  # an escape may be anything; the last is a byte order mark
@@ -67,11 +82,49 @@ class Masks:
             return _number
         match self.transform(index, _NAME):
             case Constant(value, _):
-                return lambda _, __: str(value)
+                return lambda _, __, ___: str(value)
             case Compute(function, _):
-                return lambda name, _: str(function(name))
+                return lambda name, _, __: str(function(name))
+            case Contextual(contextual, _):
+                return lambda name, _, context: str(contextual(name, context))
             case other:
                 raise TypeError(f"{type(other).__name__} masks no names")
+
+    def cell(self, index: int, transform: Transform) -> Visit:
+        """The transform of a leaf, from text to text. A computed method redacts what is no scalar, and what it can't take."""
+        match transform:
+            case Keep():
+                return _unchanged
+            case Drop():
+                return _nothing
+            case Constant(value, _):
+                return constant(value)
+            case Compute(function, type_):
+                return self._computed(index, lambda value, _: function(value), type_)
+            case Contextual(aware, type_):
+                return self._computed(index, aware, type_)
+            case Rewrite():
+                raise TypeError("rules with paths do not nest")
+
+    def _computed(self, index: int, function: Callable[[Any, Context], Any], type_: Type | None) -> Visit:
+        redacted = orjson.dumps(redaction(type_).value)
+        rule = self.rules[index]
+
+        def compute(text: bytes, context: Context) -> bytes:
+            if text == NULL:
+                return text
+            try:
+                return orjson.dumps(function(orjson.loads(text), context))
+            except Unmaskable as error:
+                reason = error.reason
+            except orjson.JSONDecodeError:  # the text is JSON: a number in it is past a double
+                reason = Misfit.RANGE
+            if rule.strict:
+                raise InputError(Reason.UNMASKABLE, f"{context.place}.{rule.column}{rule.path or ''}")
+            context.misfit(f"{rule.column}{rule.path or ''}", reason)
+            return redacted
+
+        return compute
 
 
 class Walk:
@@ -83,59 +136,65 @@ class Walk:
         self.labels = [self._label(state) for state in states]
         self._leaves = [self._leaf(state) for state in states]
 
-    def column(self, text: bytes) -> bytes:
+    def column(self, text: bytes, context: Context) -> bytes:
         """A column's value: an object or array as it is, or a string that holds JSON. Raises `Unmaskable` for all else."""
         if text.startswith((b"{", b"[")):
             check(text)
-            return self._value(text, 0, 0, 0) or NULL
+            return self._value(text, 0, 0, 0, context) or NULL
         if not text.startswith(b'"'):
             raise Unmaskable
         content: str = orjson.loads(text)
         if not _is_json(content.encode()):
             raise Unmaskable
-        return self._inside(text, content, 0, 0, 0) or NULL
+        return self._inside(text, content, 0, 0, 0, context) or NULL
 
-    def string(self, text: bytes, index: int, texts: int, depth: int, leaf: Visit) -> bytes | None:
+    def string(self, text: bytes, index: int, texts: int, depth: int, leaf: Visit, context: Context) -> bytes | None:
         """A string that paths go on into, or what else stands in its place: masked by `leaf`, unless it holds JSON.
 
         `texts` and `depth` count the JSON texts and the objects and arrays around it.
         """
         if not text.startswith(_MAY_BE_JSON):
-            return leaf(text)
+            return leaf(text, context)
         content: str = orjson.loads(text)
         bare = content.lstrip("\ufeff \t\n\r")
         if bare.startswith(("{", "[", '"')):
             if _is_json(content.encode()):
-                return self._inside(text, content, index, texts, depth)
+                return self._inside(text, content, index, texts, depth, context)
             if _LOOKS_LIKE_JSON.match(bare):
                 raise Unmaskable
-        return leaf(text)
+        return leaf(text, context)
 
-    def _inside(self, text: bytes, content: str, index: int, texts: int, depth: int) -> bytes | None:
+    def _inside(self, text: bytes, content: str, index: int, texts: int, depth: int, context: Context) -> bytes | None:
         if texts == MAX_TEXTS:
             raise Unmaskable
         bare = content.strip(" \t\n\r")
         raw = bare.encode()
         check(raw)
-        masked = self._value(raw, index, texts + 1, depth)
+        masked = self._value(raw, index, texts + 1, depth, context)
         if masked is None or masked == raw:
             return text if masked == raw else None
         return orjson.dumps(content.replace(bare, masked.decode(), 1))
 
-    def _value(self, text: bytes, index: int, texts: int, depth: int) -> bytes | None:
+    def _value(self, text: bytes, index: int, texts: int, depth: int, context: Context) -> bytes | None:
         state = self.states[index]
         if not state.goes_on:
-            return self._leaves[index](text)
+            return self._leaves[index](text, context)
         if text.startswith((b"{", b"[")):
             if depth == json.MAX_DEPTH:
                 raise Unmaskable
             mask = mask_object if text.startswith(b"{") else mask_array
-            return mask(text, state, self.labels, lambda part, target: self._value(part, target, texts, depth + 1))
-        return self.string(text, index, texts, depth, self._leaves[index])
+            return mask(
+                text,
+                state,
+                self.labels,
+                lambda part, target, inner: self._value(part, target, texts, depth + 1, inner),
+                context,
+            )
+        return self.string(text, index, texts, depth, self._leaves[index], context)
 
     def _leaf(self, state: State) -> Visit:
         if state.rule is not None:
-            return cell(self.masks.transform(state.rule, None))
+            return self.masks.cell(state.rule, self.masks.transform(state.rule, None))
         if state.kept:
             return _unchanged
         return _null if state.led else _nothing
@@ -147,17 +206,21 @@ class Walk:
 
 
 def mask_object(
-    text: bytes, state: State, labels: Sequence[_Label], visit: Callable[[bytes, int], bytes | None]
+    text: bytes,
+    state: State,
+    labels: Sequence[_Label],
+    visit: Callable[[bytes, int, Context], bytes | None],
+    context: Context,
 ) -> bytes | None:
     """The object with its members masked by `visit`, which gets the state of each, and their names by `labels`."""
     written: dict[str, slices.Part] = {}
     for part in slices.members(text):
         target = state.names.get(part.name, state.others)
         assert target is not None  # paths go on from here
-        masked = visit(part.text, target)
+        masked = visit(part.text, target, context)
         if masked is None:
             continue
-        name = labels[target](part.name, len(written) + 1)
+        name = labels[target](part.name, len(written) + 1, context)
         if name not in written:
             label = part.label if name == part.name else orjson.dumps(name)
             written[name] = slices.Part(name, part.gap, label, part.colon, masked)
@@ -170,7 +233,8 @@ def mask_array(
     text: bytes,
     state: State,
     labels: Sequence[_Label],
-    visit: Callable[[bytes, int], bytes | None],
+    visit: Callable[[bytes, int, Context], bytes | None],
+    context: Context,
     missing: bytes = NULL,
 ) -> bytes | None:
     """The array with its elements masked by `visit`; those in which nothing is named become `missing`."""
@@ -178,31 +242,16 @@ def mask_array(
     named = state.named
     written = []
     for part in slices.elements(text):
-        masked = visit(part.text, state.elements)
+        masked = visit(part.text, state.elements, context)
         named = named or masked is not None
         written.append(slices.Part("", part.gap, b"", b"", missing if masked is None else masked))
     return slices.join(text, written) if named else None
 
 
-def cell(transform: Transform) -> Visit:
-    """The transform of a leaf, from text to text. A computed method redacts what is no scalar, and what it can't take."""
-    match transform:
-        case Constant(value, _):
-            constant = orjson.dumps(value)
-            return lambda _: constant
-        case Compute(function, type_):
-            redacted = orjson.dumps(redaction(type_).value)
-
-            def compute(text: bytes) -> bytes:
-                if text == NULL:
-                    return text
-                try:
-                    return orjson.dumps(function(orjson.loads(text)))
-                except (Unmaskable, orjson.JSONDecodeError):  # the text is JSON: a number in it is past a double
-                    return redacted
-
-            return compute
-    return _unchanged
+def constant(value: Any) -> Visit:
+    """Puts the constant there, whatever came in."""
+    text = orjson.dumps(value)
+    return lambda _, __: text
 
 
 def check(text: bytes) -> None:
@@ -229,21 +278,21 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _same(name: str, _: Any) -> str:
+def _same(name: str, _: Any, __: Any) -> str:
     return name
 
 
-def _number(_: Any, number: int) -> str:
+def _number(_: Any, number: int, __: Any) -> str:
     return f"#{number}"
 
 
-def _unchanged(text: bytes) -> bytes:
+def _unchanged(text: bytes, _: Any) -> bytes:
     return text
 
 
-def _null(_: bytes) -> bytes:
+def _null(_: bytes, __: Any) -> bytes:
     return NULL
 
 
-def _nothing(_: bytes) -> None:
+def _nothing(_: bytes, __: Any) -> None:
     return None

@@ -12,8 +12,8 @@ from functools import reduce
 import orjson
 
 from cdc_masker.codecs import slices
-from cdc_masker.methods import Keep, Unmaskable, redaction
-from cdc_masker.nested.free import NULL, Visit, Walk, cell, mask_array, mask_object
+from cdc_masker.methods import Context, Drop, Keep, Unmaskable, redaction
+from cdc_masker.nested.free import NULL, Visit, Walk, constant, mask_array, mask_object
 from cdc_masker.paths import State
 from cdc_masker.schemas import JSON, Field, Type
 
@@ -44,7 +44,7 @@ class Typed:
             return leaf, output
         if is_text(type_):
             text_type = redaction(type_).type or type_
-            return lambda text: self._walk.string(text, index, 0, 0, leaf), _either(output, text_type)
+            return lambda text, context: self._walk.string(text, index, 0, 0, leaf, context), _either(output, text_type)
         match type_:
             case Type(base="array", items=Type() as items):
                 visit, whole = self._array(type_, items, state)
@@ -56,14 +56,16 @@ class Typed:
                 return self._constant(type_)
             case _:
                 return leaf, output
-        return lambda text: leaf(text) if text == NULL else visit(text), _either(output, whole)
+        return lambda text, context: (leaf if text == NULL else visit)(text, context), _either(output, whole)
 
     def _array(self, type_: Type, items: Type, state: State) -> tuple[Visit, Type]:
         assert state.elements is not None  # paths go on from here
         element, output = self.compile(items, state.elements)
         missing = _redacted(output)
         return (
-            lambda text: mask_array(_expect(b"[", text), state, self._walk.labels, lambda part, _: element(part), missing),
+            lambda text, context: mask_array(
+                _expect(b"[", text), state, self._walk.labels, lambda part, _, inner: element(part, inner), context, missing
+            ),
             replace(type_, items=output),
         )
 
@@ -71,8 +73,12 @@ class Typed:
         compiled = {index: self.compile(values, index) for index in (state.others, *state.names.values()) if index is not None}
         output = reduce(_either, (output for _, output in compiled.values()))
         return (
-            lambda text: mask_object(
-                _expect(b"{", text), state, self._walk.labels, lambda part, index: compiled[index][0](part)
+            lambda text, context: mask_object(
+                _expect(b"{", text),
+                state,
+                self._walk.labels,
+                lambda part, index, inner: compiled[index][0](part, inner),
+                context,
             ),
             replace(type_, values=output),
         )
@@ -87,14 +93,14 @@ class Typed:
             fields[field.name] = visit, _redacted(output)
             outputs.append(Field(field.name, output))
 
-        def struct(text: bytes) -> bytes | None:
+        def struct(text: bytes, context: Context) -> bytes | None:
             named = state.named
             written = []
             for part in slices.members(_expect(b"{", text)):
                 if part.name not in fields:
                     raise Unmaskable
                 visit, missing = fields[part.name]
-                masked = visit(part.text)
+                masked = visit(part.text, context)
                 named = named or masked is not None
                 filled = missing if masked is None else masked
                 written.append(slices.Part(part.name, part.gap, part.label, part.colon, filled))
@@ -107,16 +113,23 @@ class Typed:
     def _leaf(self, type_: Type, state: State) -> tuple[Visit, Type]:
         if state.rule is not None:
             transform = self._walk.masks.transform(state.rule, type_)
-            return cell(transform), type_ if isinstance(transform, Keep) else transform.type or type_
+            visit = self._walk.masks.cell(state.rule, transform)
+            match transform:
+                case Keep():
+                    return visit, type_
+                case Drop():
+                    return visit, self._constant(type_)[1]
+                case _:
+                    return visit, transform.type or type_
         if state.kept:
-            return (lambda text: text), type_
+            return (lambda text, _: text), type_
         if state.led:
             return self._constant(type_)
-        return (lambda _: None), self._constant(type_)[1]
+        return (lambda _, __: None), self._constant(type_)[1]
 
     def _constant(self, type_: Type) -> tuple[Visit, Type]:
         redacted = redaction(type_)
-        return cell(redacted), redacted.type or type_
+        return constant(redacted.value), redacted.type or type_
 
 
 def _redacted(type_: Type) -> bytes:

@@ -16,6 +16,7 @@ CORE = [
     "errors",
     "events",
     "schemas",
+    "kinds",
     "policies",
     "paths",
     "methods",

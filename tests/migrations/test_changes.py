@@ -63,7 +63,8 @@ def test_nothing_said_decides_nothing() -> None:
 def test_the_last_word_holds() -> None:
     kept = Rule(schema="crm", table="customers", column="email", method="keep", reason="published anyway")
     assert replay([Decide(RULE), Decide(kept)]).rules == (kept,)
-    assert replay([Declare(Domain(name="d")), Declare(Domain(name="d", epoch=2))]).key_epoch == 2
+    folding = Domain(name="d", fold_case=True)
+    assert replay([Declare(Domain(name="d")), Declare(folding)]).domains == (folding,)
 
 
 def test_the_last_word_about_a_topic_holds() -> None:

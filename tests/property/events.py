@@ -118,7 +118,16 @@ def _text(value: Any) -> bytes:
 def _rules(column: Column) -> list[Rule]:
     if column.method is None:
         return []
-    return [Rule(schema="crm", table="people", column=column.name, method=column.method, params=column.params)]
+    return [
+        Rule(
+            schema="crm",
+            table="people",
+            column=column.name,
+            method=column.method,
+            params=column.params,
+            allow_uniqueness_loss=True,
+        )
+    ]
 
 
 @st.composite

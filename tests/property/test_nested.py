@@ -19,6 +19,7 @@ from hypothesis.strategies import DrawFn
 
 from cdc_masker.engine import Engine, Table
 from cdc_masker.errors import PolicyError
+from cdc_masker.methods import Context
 from cdc_masker.paths import Path, parse
 from cdc_masker.policies import Policy, Rule
 from tests.unit.building import KEYS
@@ -158,7 +159,7 @@ def _mask(raw: str, rules: tuple[Rule, ...]) -> str:
     except PolicyError:
         assume(False)
     plan = engine.compile(Table("shop", "crm", "people", "t"), (("doc", None),), frozenset())
-    return plan.apply({"doc": msgspec.Raw(raw.encode())}, "after").decode()[len('{"doc":') : -1]
+    return plan.apply({"doc": msgspec.Raw(raw.encode())}, "after", Context("t", 0, 0)).decode()[len('{"doc":') : -1]
 
 
 Fate = Literal["kept", "masked", "gone"]

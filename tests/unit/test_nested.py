@@ -14,6 +14,7 @@ from cdc_masker.engine import Engine, Table, check
 from cdc_masker.errors import KeyringError, PolicyError
 from cdc_masker.events import Fate
 from cdc_masker.keys import Keyring
+from cdc_masker.methods import Context
 from cdc_masker.nested.free import MAX_TEXTS
 from cdc_masker.policies import Policy, Rule
 from cdc_masker.schemas import Type, from_connect
@@ -37,7 +38,7 @@ X: dict[str, Any] = {"value": "X"}
 def masked(raw: str, *rules: Rule, type_: Type | None = None, keys: Keyring = KEYS) -> str:
     """The raw JSON text of a column, masked."""
     plan = Engine(Policy.of(1, rules=rules), keys).compile(Table("shop", "crm", "people", "t"), (("doc", type_),), frozenset())
-    row = plan.apply({"doc": msgspec.Raw(raw.encode())}, "after").decode()
+    row = plan.apply({"doc": msgspec.Raw(raw.encode())}, "after", Context("t", 0, 0)).decode()
     assert row.startswith('{"doc":')
     return row[len('{"doc":') : -1]
 

@@ -26,7 +26,7 @@ DOCUMENT: dict[str, Any] = {
     "version": 3,
     "default": "redact",
     "tables": [{"schema": "crm", "table": "orders", "default": "redact"}],
-    "domains": [{"name": "email", "type": "text", "epoch": 2}],
+    "domains": [{"name": "email", "type": "text", "fold_case": True}],
     "envelopes": [{"topic": "shop.crm.people", "shape": "debezium"}],
     "headers": ["trace", "app"],
     "rules": [
@@ -71,7 +71,7 @@ def test_only_names_and_method_are_needed_in_a_rule() -> None:
 
 def test_members_are_exported_in_the_order_that_people_read() -> None:
     exported = parse().export()
-    assert list(exported) == ["format", "version", "digest", "default", "tables", "domains", "envelopes", "headers", "rules"]
+    assert list(exported) == ["format", "version", "digest", "default", "key_epoch", "tables", "domains", "envelopes", "headers", "rules"]
     assert list(exported["rules"][0]) == [
         "server",
         "schema",
@@ -118,8 +118,10 @@ _CHANGES: list[dict[str, Any]] = [
     {"tables": []},
     {"tables": [{"schema": "crm", "table": "order", "default": "redact"}]},
     {"domains": []},
-    {"domains": [{"name": "email", "type": "text", "epoch": 3}]},
-    {"domains": [{"name": "email", "epoch": 2}]},
+    {"domains": [{"name": "email", "type": "text"}]},
+    {"domains": [{"name": "email", "type": "text", "fold_case": True, "per_subject": True}]},
+    {"key_epoch": 2},
+    {"domains": [{"name": "email", "fold_case": True}]},
     {"envelopes": []},
     {"headers": ["trace"]},
     {"headers": ["trace", "App"]},
@@ -168,7 +170,7 @@ def test_a_digest_in_a_document_must_be_its_own() -> None:
         {"headers": [1]},
         {"tables": [{"schema": "s", "table": "t", "default": "keep"}]},
         {"tables": [{"schema": "s", "table": "t"}]},
-        {"domains": [{"name": "d", "epochs": 1}]},
+        {"domains": [{"name": "d", "epoch": 1}]},
         {"domains": [{"type": "text"}]},
         {"envelopes": [{"topic": "t", "shape": "flat"}]},
         {"rules": [{"schema": "s", "table": "t", "column": "c", "method": "keep", "colunm": "d"}]},
@@ -203,7 +205,7 @@ def test_one_thing_decided_in_two_ways_is_refused_by_name() -> None:
     with pytest.raises(PolicyError, match=r"rule shop:crm\.people\.id: is decided twice"):
         parse(rules=[*DOCUMENT["rules"], {**DOCUMENT["rules"][1], "method": "keep"}])
     with pytest.raises(PolicyError, match="domains 'email'"):
-        parse(domains=[{"name": "email"}, {"name": "email", "epoch": 2}])
+        parse(domains=[{"name": "email"}, {"name": "email", "type": "text"}])
 
 
 def test_a_number_that_json_cannot_carry_exactly_has_no_digest() -> None:
@@ -212,9 +214,15 @@ def test_a_number_that_json_cannot_carry_exactly_has_no_digest() -> None:
             _ = Policy.of(1, rules=[rule("c", "fixed", value=value)]).digest
 
 
-def test_the_key_epoch_is_the_highest_of_any_domain() -> None:
+def test_the_key_epoch_is_what_was_decided() -> None:
     assert EMPTY.key_epoch == 1
-    assert Policy.of(1, domains=[Domain(name="a"), Domain(name="b", epoch=4), Domain(name="c", epoch=2)]).key_epoch == 4
+    assert parse(key_epoch=4).key_epoch == 4
+    assert parse(key_epoch=4).digest != parse().digest
+
+
+def test_a_key_epoch_counts_from_one() -> None:
+    with pytest.raises(PolicyError, match="key_epoch"):
+        parse(key_epoch=0)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +233,7 @@ def test_the_key_epoch_is_the_highest_of_any_domain() -> None:
         (Policy.of(1, rules=[rule("c", "hide")]), "rule crm.people.c"),
         (Policy.of(1, rules=[Rule(schema="s", table="t", column="c", path="$.a", method="nul")]), "rule s.t.c$.a"),
         (Policy.of(1, rules=[Rule(server="v", schema="s", table="t", column="c", method="")]), "rule v:s.t.c"),
-        (Policy.of(1, domains=[Domain(name="email", epoch=0)]), "domain email"),
+        (Policy.of(1, domains=[Domain(name="email", type="txt")]), "domain email"),
         (Policy.of(1, headers=["__debezium.newkey"]), "header __debezium.newkey"),
         (Policy.of(1, headers=["__debezium.oldkey"]), "header __debezium.oldkey"),
         (Policy.of(1, headers=["cdc-masker"]), "header cdc-masker"),
@@ -300,16 +308,15 @@ def test_a_method_must_fit_the_type_that_the_rule_declares() -> None:
         )
 
 
-def test_the_epoch_of_a_domain_changes_its_tokens_and_no_others() -> None:
+def test_a_key_epoch_changes_all_tokens() -> None:
     rules = [
-        Rule(schema="crm", table="people", column=name, method="tokenize", params={"domain": name})
-        for name in ("turned", "same")
+        Rule(schema="crm", table="people", column=name, method="tokenize", params={"domain": name}) for name in ("one", "other")
     ]
     keys = Keyring.of([RootKey(id=str(epoch), epoch=epoch, root=bytes([epoch]) * 32) for epoch in (1, 2)])
-    raw = record(change(after={"turned": "x", "same": "x"}))
+    raw = record(change(after={"one": "x", "other": "x"}), {"id": 1})
     first, second = (
-        payload(Masker(Policy.of(1, rules=rules, domains=[Domain(name="turned", epoch=epoch)]), keys).mask(raw).value)["after"]
+        payload(outcome.value)["after"] | payload(outcome.key)
         for epoch in (1, 2)
+        for outcome in [Masker(Policy.of(1, key_epoch=epoch, rules=rules), keys).mask(raw)]
     )
-    assert first["turned"] != second["turned"]
-    assert first["same"] == second["same"]
+    assert not set(first.values()) & set(second.values())

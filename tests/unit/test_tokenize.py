@@ -27,7 +27,7 @@ def tokenizer(
     type_: Type | None = None, *, domain: str | None = None, own: str = "own", epoch: int = 1, keys: Keys = KEYS
 ) -> Any:
     params = {} if domain is None else {"domain": domain}
-    column = Column(place="column c", type=type_, domain=own, epochs=lambda _: epoch)
+    column = Column(place="column c", type=type_, domain=own, epoch=epoch)
     transform = methods.build(rule("c", "tokenize", **params)).compile(column, keys)
     assert isinstance(transform, Compute)
     return transform.function

@@ -21,6 +21,7 @@ from cdc_masker.codecs.capture import CaptureError, decode_line, encode_line
 from cdc_masker.errors import InputError, PolicyError, located
 from cdc_masker.events import Record
 from cdc_masker.kafka.failing import conceal
+from cdc_masker.methods import Context
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EnvelopeShape, Policy
 from tests.unit.building import KEYS, change, compact, described, envelope_schema, masker, record, rule
@@ -79,7 +80,7 @@ def all_of(error: BaseException) -> str:
 @pytest.mark.parametrize("name", POISON)
 def test_an_error_of_a_record_carries_a_code_and_a_place(name: str) -> None:
     with pytest.raises(InputError) as caught:
-        poisoned()._masked(POISON[name])
+        poisoned()._masked(POISON[name], Context("t", 0, 0))
     assert CANARY not in all_of(caught.value)
     assert not [each for each in chained(caught.value) if not isinstance(each, InputError | KeyError)]
 

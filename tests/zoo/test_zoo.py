@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cdc_masker.engine import UNCHANGED
 from cdc_masker.errors import Reason
 from cdc_masker.events import Fate, Outcome, Record
+from cdc_masker.methods import UNCHANGED
 from cdc_masker.pipeline import Masker
 from cdc_masker.schemas import Type, from_connect
 from tests.unit.building import KEYS, compact, payload

@@ -1,0 +1,93 @@
+"""What sort of values a column has, whatever Debezium's way to write them: a date is a date as days, as text or as a struct.
+
+Methods say which kinds they take; the modules that read a kind (`methods.numbers`, `methods.times`) know its ways.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from cdc_masker.schemas import ENUM, JSON, UUID, Type
+
+__all__ = ["Kind", "kind_of"]
+
+
+class Kind(StrEnum):
+    """In the words of the list of methods."""
+
+    TEXT = "text"
+    ENUM = "enum"
+    UUID = "uuid"
+    BOOLEAN = "boolean"
+    SMALL_INTEGER = "small integer"
+    INTEGER = "integer"
+    FLOAT = "float"
+    DECIMAL = "decimal"
+    DATE = "date"
+    TIME = "time"
+    TIMESTAMP = "timestamp"
+    INTERVAL = "interval"
+    POINT = "point"
+    JSON = "json"
+    BYTES = "bytes"
+    ARRAY = "array"
+    OTHER = "other"
+
+
+_BY_NAME = {
+    ENUM: Kind.ENUM,
+    UUID: Kind.UUID,
+    JSON: Kind.JSON,
+    "io.debezium.data.Bits": Kind.BYTES,
+    "org.apache.kafka.connect.data.Decimal": Kind.DECIMAL,
+    "io.debezium.data.VariableScaleDecimal": Kind.DECIMAL,
+    "io.debezium.data.geometry.Point": Kind.POINT,
+    **dict.fromkeys(
+        (
+            "io.debezium.time.Date",
+            "io.debezium.time.IsoDate",
+            "io.debezium.time.StructuredDate",
+            "org.apache.kafka.connect.data.Date",
+        ),
+        Kind.DATE,
+    ),
+    **dict.fromkeys(
+        (
+            *(f"io.debezium.time.{name}" for name in ("Time", "MicroTime", "NanoTime", "ZonedTime", "IsoTime")),
+            *(f"io.debezium.time.{name}" for name in ("StructuredTime", "StructuredZonedTime")),
+            "org.apache.kafka.connect.data.Time",
+        ),
+        Kind.TIME,
+    ),
+    **dict.fromkeys(
+        (
+            *(f"io.debezium.time.{name}" for name in ("Timestamp", "MicroTimestamp", "NanoTimestamp", "ZonedTimestamp")),
+            *(f"io.debezium.time.{name}" for name in ("IsoTimestamp", "StructuredTimestamp", "StructuredZonedTimestamp")),
+            "org.apache.kafka.connect.data.Timestamp",
+        ),
+        Kind.TIMESTAMP,
+    ),
+    **dict.fromkeys(
+        (f"io.debezium.time.{name}" for name in ("MicroDuration", "NanoDuration", "Interval", "StructuredDuration")),
+        Kind.INTERVAL,
+    ),
+}
+_BY_BASE = {
+    "string": Kind.TEXT,
+    "boolean": Kind.BOOLEAN,
+    "int8": Kind.SMALL_INTEGER,
+    "int16": Kind.SMALL_INTEGER,
+    "int32": Kind.INTEGER,
+    "int64": Kind.INTEGER,
+    "float": Kind.FLOAT,
+    "double": Kind.FLOAT,
+    "bytes": Kind.BYTES,
+    "array": Kind.ARRAY,
+}
+
+
+def kind_of(type_: Type) -> Kind:
+    """A type with a semantic name that nobody knows here is `OTHER`, whatever its base."""
+    if type_.name is not None:
+        return _BY_NAME.get(type_.name, Kind.OTHER)
+    return _BY_BASE.get(type_.base, Kind.OTHER)
