@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from cdc_masker.events import Headers, Record
 from cdc_masker.keys import Keyring
 from cdc_masker.keys.keyring import RootKey
@@ -15,6 +17,7 @@ from cdc_masker.policies import Policy, Rule
 __all__ = [
     "KEYS",
     "TOPIC",
+    "accepting",
     "change",
     "compact",
     "described",
@@ -38,6 +41,11 @@ _TEXT = {"type": "string", "optional": False}
 def rule(column: str, method: str, *, table: str = "people", type: str | None = None, **params: Any) -> Rule:  # noqa: A002
     """A rule for a column of `crm.people` on any server."""
     return Rule(schema="crm", table=table, column=column, type=type, method=method, params=params)
+
+
+def accepting(*rules: Rule) -> list[Rule]:
+    """The same rules, accepting that rows of a table may get equal keys."""
+    return [msgspec.structs.replace(each, allow_uniqueness_loss=True) for each in rules]
 
 
 def masker(*rules: Rule, headers: Sequence[str] = (), max_record_bytes: int = 1_000_000) -> Masker:

@@ -14,6 +14,7 @@ from cdc_masker.policies import Policy, Rule
 from tests.unit.building import (
     KEYS,
     TOPIC,
+    accepting,
     change,
     compact,
     described,
@@ -48,7 +49,7 @@ def key_and_image(outcome: Outcome) -> tuple[Any, Any]:
     return payload(outcome.key), payload(outcome.value)["before"]
 
 
-@pytest.mark.parametrize("rules", [[], [MAIL], [rule("id", "keep"), MAIL], [rule("mail", "redact")]])
+@pytest.mark.parametrize("rules", [[], [MAIL], [rule("id", "keep"), MAIL], accepting(rule("mail", "redact"))])
 def test_key_and_row_image_agree(rules: list[Rule]) -> None:
     columns = {"id": 7, "mail": "ana@example.com"}
     for raw in (record(change("d", before=columns), columns), schema_record(columns)):
@@ -254,8 +255,33 @@ def test_a_tombstone_without_a_key_passes() -> None:
 
 
 def test_key_columns_that_collapse_are_told_by_topic() -> None:
-    watched = masker(rule("id", "keep"), rule("code", "redact"))
-    watched.mask(record(change(after={"id": 1, "code": "a", "flag": True}), {"id": 1}))
-    assert watched.collapsed() == {}
-    watched.mask(record(change(after={"id": 1, "code": "a", "flag": True}), {"code": "a", "id": 1}))
-    assert watched.collapsed() == {TOPIC: {"code"}}
+    watched = masker(rule("id", "keep"), *accepting(rule("code", "redact")))
+    types: dict[str, dict[str, Any]] = {"id": {"type": "int64"}, "code": {"type": "string"}, "flag": {"type": "boolean"}}
+    row = {"id": 1, "code": "a", "flag": True}
+    for key, expected in ((["id"], {}), (["id", "flag"], {TOPIC: {"flag"}}), (list(row), {TOPIC: {"code", "flag"}})):
+        key_schema = row_schema({name: types[name] for name in key}, "Key")
+        event = described(envelope_schema(types), change(after=row))
+        watched.mask(record(event, described(key_schema, {name: row[name] for name in key})))
+        assert watched.collapsed() == expected
+
+
+UNFIT = {
+    "lossy": [rule("mail", "truncate", length=3)],
+    "constant": [rule("mail", "fixed", value="x")],
+    "dropped": accepting(rule("mail", "drop")),
+    "by parts": [Rule(schema="crm", table="people", column="mail", path="$.a", method="keep")],
+}
+
+
+@pytest.mark.parametrize("rules", UNFIT.values(), ids=UNFIT.keys())
+@pytest.mark.parametrize("with_schema", [False, True])
+def test_a_rule_under_which_keys_could_collide_is_refused_with_the_first_record_that_shows_it(
+    rules: list[Rule], with_schema: bool
+) -> None:
+    columns = {"id": 7, "mail": "ana@example.com"}
+    raw = schema_record(columns) if with_schema else record(change("d", before=columns), columns)
+    tombstone = schema_record(columns, tombstone=True) if with_schema else record(None, columns)
+    for each in (raw, tombstone):
+        outcome = masker(rule("id", "keep"), *rules).mask(each)
+        assert (outcome.fate, outcome.reason, outcome.place) == (Fate.QUARANTINED, Reason.UNFIT_KEY_RULE, "key.mail")
+    assert masker(rule("id", "keep"), *rules).mask(record(change("d", before=columns), {"id": 7})).fate is Fate.MASKED

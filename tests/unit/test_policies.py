@@ -48,6 +48,7 @@ def test_only_names_and_method_are_needed_in_a_rule() -> None:
         "version": 0,
         "digest": policy.digest,
         "default": "redact",
+        "key_epoch": 1,
         "tables": [],
         "domains": [],
         "envelopes": [],
@@ -62,6 +63,9 @@ def test_only_names_and_method_are_needed_in_a_rule() -> None:
                 "type": None,
                 "method": "keep",
                 "params": {},
+                "strict": False,
+                "allow_small_domain": False,
+                "allow_uniqueness_loss": False,
                 "classification": None,
                 "reason": None,
             }
@@ -71,7 +75,18 @@ def test_only_names_and_method_are_needed_in_a_rule() -> None:
 
 def test_members_are_exported_in_the_order_that_people_read() -> None:
     exported = parse().export()
-    assert list(exported) == ["format", "version", "digest", "default", "key_epoch", "tables", "domains", "envelopes", "headers", "rules"]
+    assert list(exported) == [
+        "format",
+        "version",
+        "digest",
+        "default",
+        "key_epoch",
+        "tables",
+        "domains",
+        "envelopes",
+        "headers",
+        "rules",
+    ]
     assert list(exported["rules"][0]) == [
         "server",
         "schema",
@@ -81,6 +96,9 @@ def test_members_are_exported_in_the_order_that_people_read() -> None:
         "type",
         "method",
         "params",
+        "strict",
+        "allow_small_domain",
+        "allow_uniqueness_loss",
         "classification",
         "reason",
     ]
