@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import msgspec
 import orjson
@@ -266,6 +266,9 @@ class Disclosure(StrEnum):
     VALUE = "all of it"
 
 
+_OF_THE_VALUE = frozenset((Disclosure.PART, Disclosure.MAGNITUDE, Disclosure.FORMAT))
+"""What can't be compared between methods: a part says less or more than another, depending on the part."""
+
 EVERY_KIND = frozenset(Kind)
 
 
@@ -305,6 +308,20 @@ class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def accepts(self, type_: Type) -> bool:
         """Whether columns of this type can be masked."""
         return kind_of(type_) in self.kinds
+
+    def no_weaker_than(self, other: Method) -> bool:
+        """Whether it tells no more about any value than `other` does: a partial order, in which different parts of a value
+        can't be compared, so that neither is no weaker than the other.
+        """
+        if Disclosure.VALUE in other.discloses:
+            return True
+        if type(self) is type(other):
+            return self == other or self.shows_no_more_than(other)
+        return self.discloses <= other.discloses and not self.discloses & _OF_THE_VALUE
+
+    def shows_no_more_than(self, other: Self) -> bool:
+        """Whether its parameters let less of a value through than those of another one of its class."""
+        return False
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         """The transform for a column whose type is unknown or accepted. It derives the same keys whatever the type is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 
@@ -42,6 +42,9 @@ class Truncate(_Text, frozen=True):
     discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.PART))
     length: Length
 
+    def shows_no_more_than(self, other: Self) -> bool:
+        return self.length <= other.length
+
     def of(self, text: str) -> str:
         return text[: self.length]
 
@@ -63,6 +66,9 @@ class Partial(_Text, frozen=True):
         if self.first + self.last == 0:
             raise PolicyError(place, "method partial needs params.first or params.last; to hide all, use redact or fixed")
         super().check(place, declared, domains)
+
+    def shows_no_more_than(self, other: Self) -> bool:
+        return self.first <= other.first and self.last <= other.last
 
     def of(self, text: str) -> str:
         hidden = len(text) - self.first - self.last
