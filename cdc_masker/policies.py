@@ -159,8 +159,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         envelopes: Iterable[EnvelopeShape] = (),
         headers: Iterable[str] = (),
     ) -> Self:
-        """A policy in normal form. Raises `PolicyError` when two members decide the same, a rule names no table, or a path can't
-        be read.
+        """A policy in normal form.
+
+        Raises `PolicyError` when two members decide the same thing, a rule names no table, or a path can't be read.
         """
         rules = tuple(rules)
         for rule in rules:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from cdc_masker.cli.files import read_bytes
+from cdc_masker.cli.policy import read_policy
 from cdc_masker.cli.progress import progress
-from cdc_masker.policies import Policy
-from cdc_masker.settings import Settings, load
+from cdc_masker.settings import load
 
 if TYPE_CHECKING:
     from cdc_masker.leaks.report import Report
@@ -68,20 +67,13 @@ async def _scan(
     from cdc_masker.leaks.scan import scan
 
     settings = load()
-    rules = await _in_force(settings) if policy is None else Policy.from_document(read_bytes(policy))
+    rules = await read_policy(settings, policy)
     records = await sources.raw_topics(settings, topics) if raw is None else sources.capture_file(raw)
     if masked:
         sinks = [sources.masked_file(path) for path in masked]
     else:
         sinks = [*await sources.published(settings), *sources.audit_rows(settings)]
     return await scan(records, [*sinks, *map(sources.path, paths)], rules, tell)
-
-
-async def _in_force(settings: Settings) -> Policy:
-    from cdc_masker.catalog import open_catalog
-
-    async with open_catalog(settings) as catalog:
-        return await catalog.policies.current()
 
 
 def _print(report: Report) -> None:

@@ -1,17 +1,24 @@
-"""`cdc-masker policy`: what is decided."""
+"""`cdc-masker policy`: what is decided, and what it makes of real records."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
+from cdc_masker.cli.files import read_bytes
+from cdc_masker.coverage import Coverage, Report
+from cdc_masker.errors import SetupError
+from cdc_masker.events import Fate
+from cdc_masker.keys import new_keyring
 from cdc_masker.policies import Policy
 from cdc_masker.settings import Settings, load
 
-__all__ = ["app"]
+__all__ = ["app", "read_policy"]
 
 app = typer.Typer(help="Look at policies.", no_args_is_help=True)
 
@@ -30,8 +37,67 @@ def export(
     print(json.dumps(found.export(), indent=2, ensure_ascii=False))
 
 
+@app.command()
+def check(
+    topics: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TOPIC...]", help="Raw topics; none: those that CDC_MASKER_SOURCE_TOPICS names."),
+    ] = None,
+    raw: Annotated[Path | None, typer.Option(help="A capture of raw topics, in place of the topics themselves.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy document; none: the one in force in the catalog.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Mask raw records in memory, and tell what the policy leaves undecided, which keys collapse and what can't be masked.
+
+    Nothing is published, and no value is shown. Exit code 0: all is decided; 1: something isn't; 2: it could not be checked.
+    """
+    if topics and raw:
+        raise typer.BadParameter("name raw topics or give --raw, not both")
+    report = asyncio.run(_check(topics or [], raw, policy))
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        _print(report)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+async def read_policy(settings: Settings, document: Path | None) -> Policy:
+    """The policy in a document; without one, the policy in force in the catalog."""
+    return await _read(settings, None) if document is None else Policy.from_document(read_bytes(document))
+
+
 async def _read(settings: Settings, version: int | None) -> Policy:
     from cdc_masker.catalog import open_catalog  # not on top: the database libraries take long to load
 
     async with open_catalog(settings) as catalog:
         return await (catalog.policies.current() if version is None else catalog.policies.at(version))
+
+
+async def _check(topics: list[str], raw: Path | None, document: Path | None) -> Report:
+    from cdc_masker.leaks import sources  # not on top, for the same reason
+
+    settings = load()
+    policy = await read_policy(settings, document)
+    coverage = Coverage(policy, new_keyring(policy.key_epoch))
+    records = await sources.raw_topics(settings, topics) if raw is None else sources.capture_file(raw)
+    async for record in records():
+        coverage.add(record)
+    if not coverage.records:
+        raise SetupError("there is no record to check the policy against; has the connector written any?")
+    return coverage.report()
+
+
+def _print(report: Report) -> None:
+    print(f"policy version {report.policy_version}, {report.policy_digest}")
+    for each in report.undecided:
+        print(f"UNDECIDED {each.topic}: {each.column}")
+    for misfit in report.misfits:
+        print(f"MISFIT {misfit.topic}: {misfit.place}, {misfit.reason}, in {misfit.records:,} records")
+    for each in report.collapsed:
+        print(f"COLLAPSED {each.topic}: {each.column} in the key")
+    for refused in report.refused:
+        print(f"REFUSED {refused.topic}: {refused.reason} at {refused.place}, {refused.records:,} records")
+    outcomes = ", ".join(f"{report.outcomes[fate]:,} {fate}" for fate in Fate)
+    print(f"{report.records:,} records: {outcomes}")
+    print(f"{len(report.undecided):,} columns undecided, {len(report.collapsed):,} columns of keys collapsed")

@@ -74,9 +74,9 @@ class Keyring:
         return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=info).derive(root.root)
 
 
-def new_keyring() -> Keyring:
-    """A keyring with one new random root, of epoch 1."""
-    return Keyring.of([RootKey(id=f"k-{secrets.token_hex(4)}", epoch=1, root=secrets.token_bytes(_KEY_BYTES))])
+def new_keyring(epoch: int = 1) -> Keyring:
+    """A keyring with one new random root, of that epoch."""
+    return Keyring.of([RootKey(id=f"k-{secrets.token_hex(4)}", epoch=epoch, root=secrets.token_bytes(_KEY_BYTES))])
 
 
 def write(ring: Keyring, path: Path) -> None:
