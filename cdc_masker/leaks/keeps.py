@@ -11,6 +11,7 @@ from typing import Any
 
 from cdc_masker import paths
 from cdc_masker.leaks.leaves import Members, Number, parse
+from cdc_masker.leaks.shown import shown
 from cdc_masker.paths import Decision, State
 from cdc_masker.policies import ANY_SERVER, Policy, Rule
 
@@ -86,7 +87,7 @@ class Keeps:
             yield True, value
         else:
             yield False, value
-            yield True, _shown(rules.whole, value)
+            yield True, None if rules.whole is None else shown(rules.whole, value)
 
     def table_of(self, topic: str) -> Table:
         """The table that the policy says is in that topic, or whose changes would be there by name; else `NOWHERE`."""
@@ -124,23 +125,7 @@ def _walk(rules: _Column, index: int, value: Any, texts: int) -> Iterator[tuple[
             pass  # a text that holds no JSON
     yield state.rule is None and state.kept, value
     if state.rule is not None:
-        yield True, _shown(rules.parts[state.rule], value)
-
-
-def _shown(rule: Rule | None, value: Any) -> Any:
-    """What a rule's parameters say that it shows: the start or the end of a text, or a constant."""
-    if rule is None:
-        return None
-    if rule.method == "fixed":
-        return str(rule.params.get("value", ""))
-    if isinstance(value, Number) or not isinstance(value, str):
-        return None
-    if rule.method == "truncate":
-        return value[: rule.params.get("length", 0)]
-    if rule.method == "partial":
-        first, last = rule.params.get("first", 0), rule.params.get("last", 0)
-        return [value[:first], value[len(value) - last :]] if first + last < len(value) else None
-    return None
+        yield True, shown(rules.parts[state.rule], value)
 
 
 def _topic_end(rule: Rule) -> str:
