@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from cdc_masker.cli import audit, capture, connector, db, doctor, keys, leaks, mask, policy, settings, stack, worker
+from cdc_masker.cli import audit, capture, connector, db, doctor, keys, leaks, mask, methods, policy, settings, stack, worker
 from cdc_masker.errors import CdcMaskerError, located
 from cdc_masker.kafka.failing import conceal
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("mask")(mask.mask)
 app.command("capture")(capture.capture)
 app.command("leaks")(leaks.leaks)
+app.command("methods")(methods.methods)
 app.command("settings")(settings.settings)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)

@@ -7,10 +7,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from cdc_masker.methods import METHODS, Method
-from cdc_masker.methods.constant import Fixed
-from cdc_masker.methods.partial import Partial, Truncate
-from cdc_masker.methods.token import Tokenize
+from cdc_masker.kinds import kind_of
 from cdc_masker.schemas import Type, neutral
 from tests.zoo.animals import ANIMALS, Animal
 from tests.zoo.representations import OPTIONS, represented
@@ -20,13 +17,6 @@ __all__ = ["PAGE", "text"]
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "types.md"
 
 _DEFAULTS = {option: next(iter(values)) for option, values in OPTIONS.items()}
-# Instances of each method that takes some types and not others.
-_TYPED: tuple[Method, ...] = (
-    *(Fixed(value=value) for value in ("x", 1, 1.5, True)),
-    Truncate(length=1),
-    Partial(first=1),
-    Tokenize(),
-)
 
 _NAMES = {
     "zoo.mood": "enums",
@@ -55,10 +45,9 @@ Where events carry no schema, a rule's `type` tells the type, in the default mod
 (`numeric(10,2)`, `timestamp(3)`, `text[]`), `enum` for an enum, and for a domain the type below it. A rule without `type`
 redacts to null.
 
-`keep`, `null` and `redact` take every type; the table names the other methods that do. A method that can't take a column's
-real type redacts it.
+The kind is what [methods](methods.md) say they take. A method that can't take a column's real type redacts it.
 
-| PostgreSQL type | handling mode | type in the event | neutral value | more methods |
+| PostgreSQL type | handling mode | type in the event | neutral value | kind |
 | --- | --- | --- | --- | --- |
 """
 
@@ -104,7 +93,7 @@ def _forms(animal: Animal) -> dict[Type, dict[str, list[str]]]:
 def _lines(animals: list[Animal]) -> list[str]:
     names = ", ".join(dict.fromkeys(_NAMES.get(animal.type, f"`{animal.type}`") for animal in animals))
     return [
-        f"| {names} | {_modes(modes)} | {_shown(type_)} | `{json.dumps(neutral(type_))}` | {_methods(type_)} |"
+        f"| {names} | {_modes(modes)} | {_shown(type_)} | `{json.dumps(neutral(type_))}` | {kind_of(type_)} |"
         for type_, modes in _forms(animals[0]).items()
     ]
 
@@ -115,11 +104,6 @@ def _modes(modes: dict[str, list[str]]) -> str:
 
 def _shown(type_: Type) -> str:
     return f"{type_.base} `{type_.name}`" if type_.name else type_.base
-
-
-def _methods(type_: Type) -> str:
-    fitting = {method.name for method in _TYPED if method.accepts(type_)}
-    return ", ".join(f"`{name}`" for name in METHODS if name in fitting)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from cdc_masker.methods import METHODS
 from tests.zoo.page import PAGE, text
 
 
 def test_the_page_of_types_is_current() -> None:
     assert PAGE.read_text() == text(), "run `python -m tests.zoo.page`"
-
-
-def test_the_page_names_every_method() -> None:
-    page = text()
-    assert all(f"`{name}`" in page for name in METHODS)
