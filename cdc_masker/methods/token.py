@@ -14,20 +14,19 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
-
-import msgspec
+from typing import Any, ClassVar
 
 from cdc_masker.kinds import Kind
 from cdc_masker.methods import ff1
-from cdc_masker.methods.base import Column, Compute, Disclosure, Keys, Method, Transform, Uniqueness, Unmaskable
+from cdc_masker.methods.base import Column, Disclosure, Keys, Transform, Uniqueness, Unmaskable
+from cdc_masker.methods.subjects import Keyed
 
 __all__ = ["Tokenize"]
 
 _HEX_DIGITS = 32
 
 
-class Tokenize(Method, frozen=True):
+class Tokenize(Keyed, frozen=True):
     """Keyed pseudonyms; columns whose rules name the same `domain` join."""
 
     name: ClassVar[str] = "tokenize"
@@ -35,21 +34,20 @@ class Tokenize(Method, frozen=True):
     output: ClassVar[str] = "the column's; of an enum a text"
     uniqueness: ClassVar[Uniqueness] = Uniqueness.PRESERVED
     discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.EQUALITY))
-    domain: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
 
     def compile(self, column: Column, keys: Keys) -> Transform:
-        space = column.space(self.domain)
-        domain = space.name
+        domain, normalise, type_ = column.space(self.domain).name, self.domain is not None, column.type
+
+        def make(hashing: bytes, permuting: bytes) -> Callable[[Any], Any]:
+            if type_ is None:
+                return _by_kind(_text_token(hashing, domain, normalise), _integer_token(permuting, domain, 64))
+            if type_.integer_bits is not None:
+                return _integer_token(permuting, domain, type_.integer_bits)
+            return _uuid_token(hashing, domain) if type_.is_uuid else _text_token(hashing, domain, normalise)
+
+        output = type_.plain_text() if type_ is not None and type_.is_text else type_
         # Two algorithms never share a key.
-        hashing, permuting = (column.key(keys, name, space) for name in (self.name, f"{self.name}.integer"))
-        normalise = self.domain is not None
-        if column.type is None:
-            return Compute(_by_kind(_text_token(hashing, domain, normalise), _integer_token(permuting, domain, 64)), None)
-        if column.type.integer_bits is not None:
-            return Compute(_integer_token(permuting, domain, column.type.integer_bits), column.type)
-        if column.type.is_uuid:
-            return Compute(_uuid_token(hashing, domain), column.type)
-        return Compute(_text_token(hashing, domain, normalise), column.type.plain_text())
+        return self.keyed(column, keys, (self.name, f"{self.name}.integer"), make, output)
 
 
 def _keyed(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
