@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import orjson
 
-from cdc_masker import methods, nested
+from cdc_masker import methods, nested, rules
 from cdc_masker.codecs.connect import Layout
 from cdc_masker.codecs.json import Members
 from cdc_masker.errors import InputError, PolicyError, Reason
@@ -105,6 +105,7 @@ class RowPlan:
 def check(policy: Policy, known: Registry = METHODS) -> None:
     """Raises `PolicyError` naming the first rule that can't be carried out with the methods that there are."""
     _decisions(policy, known)
+    rules.check([(rule, methods.build(rule, known)) for rule in policy.rules])
     for domain in policy.domains:
         if domain.type is not None and from_postgres(domain.type) is None:
             raise PolicyError(f"domain {domain.name}", f"type {domain.type!r} is no PostgreSQL type that is known")
@@ -272,10 +273,10 @@ def _check(rule: Rule, known: Registry, domains: Mapping[str, Domain]) -> None:
     method.check(rule.place, declared, domains)
 
 
-def _tables_by_topic(rules: Iterable[Rule]) -> dict[str, set[tuple[str, str]]]:
+def _tables_by_topic(every: Iterable[Rule]) -> dict[str, set[tuple[str, str]]]:
     """Tables by the end of their topic's name: schema and table with Debezium's replacement of what a topic can't hold."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for rule in rules:
+    for rule in every:
         end = re.sub(r"[^A-Za-z0-9._-]", _replaced, f"{rule.schema}.{rule.table}")
         found.setdefault(end, set()).add((rule.schema, rule.table))
     return found

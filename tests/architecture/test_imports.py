@@ -21,6 +21,7 @@ CORE = [
     "paths",
     "methods",
     "nested",
+    "rules",
     "codecs",
     "envelope",
     "engine",

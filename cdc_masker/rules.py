@@ -1,0 +1,61 @@
+"""What one rule alone does not show: checks across the rules of a policy, and on what a rule says its column is about.
+
+Each rule was found to be sound by itself before. Payment cards: a display of parts stays within the first six and the last four
+digits, and no policy has both a keyed equality of card numbers and a display of their parts, as the one tells which numbers
+are the same and the other leaves only some thousands of them to try (PCI DSS, requirement 3.5.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from cdc_masker.errors import PolicyError
+from cdc_masker.methods import Disclosure, Method
+from cdc_masker.methods.partial import Partial, Truncate
+from cdc_masker.policies import Rule
+
+__all__ = ["check"]
+
+_CARD = "payment card"
+_FIRST, _LAST = 6, 4
+_PARTS = frozenset((Disclosure.PART, Disclosure.MAGNITUDE))
+
+_Pair = tuple[Rule, Method]
+
+
+def check(rules: Iterable[_Pair]) -> None:
+    """Raises `PolicyError` naming the rules, given each with its method, that can't stand in one policy."""
+    cards = [(rule, method) for rule, method in rules if _is_of_cards(rule, method)]
+    for rule, method in cards:
+        _check_display(rule, method)
+    _check_hash_and_parts(cards)
+
+
+def _is_of_cards(rule: Rule, method: Method) -> bool:
+    return method.name == "card" or re.sub(r"[\s_-]+", " ", rule.classification or "").strip().casefold() == _CARD
+
+
+def _check_display(rule: Rule, method: Method) -> None:
+    match method:
+        case Partial(first=first, last=last):
+            fits = first <= _FIRST and last <= _LAST
+        case Truncate(length=length):
+            fits = length <= _FIRST
+        case _:
+            fits = True
+    if not fits:
+        raise PolicyError(rule.place, f"of a payment card at most the first {_FIRST} and the last {_LAST} digits may be shown")
+
+
+def _check_hash_and_parts(cards: Sequence[_Pair]) -> None:
+    equal = next((rule for rule, method in cards if _tells(method, frozenset((Disclosure.EQUALITY,)))), None)
+    part = next((rule for rule, method in cards if _tells(method, _PARTS)), None)
+    if equal is not None and part is not None:
+        problem = f"shows parts of payment cards while {equal.place} tells which are equal; of card numbers do only one"
+        raise PolicyError(part.place, problem)
+
+
+def _tells(method: Method, some: frozenset[Disclosure]) -> bool:
+    """Whether the method masks and discloses any of these."""
+    return not method.discloses.isdisjoint(some) and Disclosure.VALUE not in method.discloses
