@@ -21,7 +21,8 @@ SIGNAL = {**KEY, "type": "execute-snapshot", "data": compact({"additional-condit
 
 
 def signals(*rules: Rule, topic: str = SIGNALS, **stated: str) -> Masker:
-    return Masker(Policy.of(7, rules=rules, envelopes=[EnvelopeShape(topic=topic, shape="signals", **stated)]), KEYS)
+    policy = Policy.of(7, rules=rules, envelopes=[EnvelopeShape(topic=topic, shape="signals", **stated)])
+    return Masker(Policy.from_document(policy.export()), KEYS)
 
 
 def named(table: str = "signals", column: str = "type", **more: Any) -> Rule:
