@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule
+from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule
 
 __all__ = [
     "AllowHeader",
@@ -22,6 +22,7 @@ __all__ = [
     "Forget",
     "ForgetTopic",
     "Shape",
+    "UseKeyEpoch",
     "parse_table",
     "replay",
 ]
@@ -78,7 +79,14 @@ class ForgetTopic:
     topic: str
 
 
-Change = Decide | Forget | Declare | AllowHeader | ForbidHeader | Shape | ForgetTopic
+@dataclass(frozen=True, slots=True)
+class UseKeyEpoch:
+    """All keys are derived from the root key of this epoch from now on."""
+
+    epoch: int
+
+
+Change = Decide | Forget | Declare | AllowHeader | ForbidHeader | Shape | ForgetTopic | UseKeyEpoch
 
 
 def replay(changes: Iterable[Change]) -> Policy:
@@ -87,6 +95,7 @@ def replay(changes: Iterable[Change]) -> Policy:
     domains: dict[str, Domain] = {}
     envelopes: dict[str, EnvelopeShape] = {}
     headers: set[str] = set()
+    key_epoch = EMPTY.key_epoch
     for change in changes:
         match change:
             case Decide(rule):
@@ -107,7 +116,18 @@ def replay(changes: Iterable[Change]) -> Policy:
             case ForgetTopic(topic):
                 if envelopes.pop(topic, None) is None:
                     raise PolicyError(f"forget_topic {topic}", "nothing was said about this topic")
-    return Policy.of(0, rules=rules.values(), domains=domains.values(), envelopes=envelopes.values(), headers=headers)
+            case UseKeyEpoch(epoch):
+                if epoch == key_epoch:
+                    raise PolicyError(f"use_key_epoch {epoch}", "this epoch is in force already")
+                key_epoch = epoch
+    return Policy.of(
+        0,
+        key_epoch=key_epoch,
+        rules=rules.values(),
+        domains=domains.values(),
+        envelopes=envelopes.values(),
+        headers=headers,
+    )
 
 
 _IDENTIFIER = r'(?:"(?P<{0}_quoted>(?:[^"]|"")+)"|(?P<{0}>[^\W\d][\w$]*))'

@@ -21,6 +21,7 @@ from cdc_masker.catalog.changes import (
     Forget,
     ForgetTopic,
     Shape,
+    UseKeyEpoch,
     parse_table,
 )
 from cdc_masker.errors import PolicyError
@@ -36,12 +37,14 @@ TableName = str | tuple[str, str]
 
 @Operations.register_operation("mask_column")
 @Operations.register_operation("keep_column")
+@Operations.register_operation("drop_column")
 @Operations.register_operation("forget_column")
 @Operations.register_operation("declare_domain")
 @Operations.register_operation("allow_header")
 @Operations.register_operation("forbid_header")
 @Operations.register_operation("shape_topic")
 @Operations.register_operation("forget_topic")
+@Operations.register_operation("use_key_epoch")
 class PolicyOperation(MigrateOperation):
     """One change of the policy, as Alembic carries it."""
 
@@ -59,6 +62,9 @@ class PolicyOperation(MigrateOperation):
         type: str | None = None,  # noqa: A002 - named as in the policy document
         server: str = ANY_SERVER,
         path: str | None = None,
+        strict: bool = False,
+        allow_small_domain: bool = False,
+        allow_uniqueness_loss: bool = False,
         classification: str | None = None,
         reason: str | None = None,
         params: Mapping[str, Any] | None = None,
@@ -66,13 +72,18 @@ class PolicyOperation(MigrateOperation):
     ) -> None:
         """Masks a column with a method, whose parameters are further keywords, or `params`. Replaces an earlier rule.
 
-        `type` is the column's PostgreSQL type, which methods need where events carry no schema. Raises `PolicyError`
-        for a table name that can't be read; the method and its parameters are checked when the revision is applied.
+        `type` is the column's PostgreSQL type, which methods need where events carry no schema. `strict` quarantines a
+        record with a value that the method can't take, where else the value is redacted. Both `allow_…` accept, with a
+        `reason`, what is refused otherwise (`cdc_masker.policies.Rule`). Raises `PolicyError` for a table name that can't
+        be read, or such a reason that is missing; the method and its parameters are checked when the revision is applied.
         """
         schema, name = parse_table(table)
+        place = f"mask_column {schema}.{name}.{column}{path or ''}"
         twice = sorted(set(params or {}) & set(more_params))
         if twice:
-            raise PolicyError(f"mask_column {schema}.{name}.{column}", f"{', '.join(twice)} stands twice; give it once")
+            raise PolicyError(place, f"{', '.join(twice)} stands twice; give it once")
+        if (allow_small_domain or allow_uniqueness_loss) and not (reason or "").strip():
+            raise PolicyError(place, "give a reason, for whoever asks why this was allowed")
         rule = Rule(
             server=server,
             schema=schema,
@@ -82,6 +93,9 @@ class PolicyOperation(MigrateOperation):
             type=type,
             method=method,
             params={**(params or {}), **more_params},
+            strict=strict,
+            allow_small_domain=allow_small_domain,
+            allow_uniqueness_loss=allow_uniqueness_loss,
             classification=classification,
             reason=reason,
         )
@@ -114,6 +128,19 @@ class PolicyOperation(MigrateOperation):
             classification=classification,
             reason=reason,
         )
+
+    @classmethod
+    def drop_column(
+        cls,
+        operations: Operations,
+        table: TableName,
+        column: str,
+        *,
+        server: str = ANY_SERVER,
+        reason: str | None = None,
+    ) -> None:
+        """Leaves a column out, of rows and of schemas. It can't be one of the key's."""
+        cls.mask_column(operations, table, column, method="drop", server=server, reason=reason)
 
     @classmethod
     def forget_column(
@@ -173,6 +200,17 @@ class PolicyOperation(MigrateOperation):
     def forget_topic(cls, operations: Operations, topic: str) -> None:
         """Takes back what `shape_topic` said."""
         operations.invoke(cls(ForgetTopic(topic)))
+
+    @classmethod
+    def use_key_epoch(cls, operations: Operations, epoch: int) -> None:
+        """Derives all keys from the root key of this epoch, for new generations of masked topics.
+
+        Generations that began under another epoch stay under the newest version of theirs. Raises `PolicyError` for what
+        is no epoch; one that is in force already is refused when the revision is applied.
+        """
+        if epoch < 1:
+            raise PolicyError(f"use_key_epoch {epoch}", "epochs are counted from 1")
+        operations.invoke(cls(UseKeyEpoch(epoch)))
 
 
 @Operations.implementation_for(PolicyOperation)

@@ -23,6 +23,9 @@ _RULES = select(
     policy_rule.c.type,
     policy_rule.c.method,
     policy_rule.c.params,
+    policy_rule.c.strict,
+    policy_rule.c.allow_small_domain,
+    policy_rule.c.allow_uniqueness_loss,
     policy_rule.c.classification,
     policy_rule.c.reason,
 )
@@ -67,6 +70,7 @@ async def _verified(connection: AsyncConnection, version: Row[Any]) -> Policy:
         {
             "version": version.version,
             "default": version.default_method,
+            "key_epoch": version.key_epoch,
             "tables": version.tables,
             "domains": version.domains,
             "envelopes": version.envelopes,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -52,6 +53,7 @@ policy_version = Table(
     Column("parent", BigInteger, ForeignKey("policy_version.version")),
     Column("digest", Text, nullable=False),
     Column("default_method", Text, nullable=False),
+    Column("key_epoch", Integer, nullable=False),
     Column("tables", JSON, nullable=False),
     Column("domains", JSON, nullable=False),
     Column("envelopes", JSON, nullable=False),
@@ -62,6 +64,7 @@ policy_version = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("created_by", Text, nullable=False),
     CheckConstraint("version > 0 AND parent IS NOT DISTINCT FROM nullif(version - 1, 0)", name="follows_parent"),
+    CheckConstraint("key_epoch > 0", name="epoch_counts_from_one"),
 )
 """One row per version. `heads`: the policy revisions that nothing followed when it was made (one, unless unmerged)."""
 
@@ -77,6 +80,9 @@ policy_rule = Table(
     Column("type", Text),
     Column("method", Text, nullable=False),
     Column("params", JSON, nullable=False),
+    Column("strict", Boolean, nullable=False),
+    Column("allow_small_domain", Boolean, nullable=False),
+    Column("allow_uniqueness_loss", Boolean, nullable=False),
     Column("classification", Text),
     Column("reason", Text),
 )

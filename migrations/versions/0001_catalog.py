@@ -69,6 +69,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("parent", sa.BigInteger),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("default_method", sa.Text, nullable=False),
+        sa.Column("key_epoch", sa.Integer, nullable=False),
         sa.Column("tables", sa.JSON, nullable=False),
         sa.Column("domains", sa.JSON, nullable=False),
         sa.Column("envelopes", sa.JSON, nullable=False),
@@ -84,6 +85,7 @@ def _make_tables(schema: str) -> None:
             "version > 0 AND parent IS NOT DISTINCT FROM nullif(version - 1, 0)",
             name=op.f("policy_version_follows_parent_check"),
         ),
+        sa.CheckConstraint("key_epoch > 0", name=op.f("policy_version_epoch_counts_from_one_check")),
         schema=schema,
     )
     op.create_table(
@@ -97,6 +99,9 @@ def _make_tables(schema: str) -> None:
         sa.Column("type", sa.Text),
         sa.Column("method", sa.Text, nullable=False),
         sa.Column("params", sa.JSON, nullable=False),
+        sa.Column("strict", sa.Boolean, nullable=False),
+        sa.Column("allow_small_domain", sa.Boolean, nullable=False),
+        sa.Column("allow_uniqueness_loss", sa.Boolean, nullable=False),
         sa.Column("classification", sa.Text),
         sa.Column("reason", sa.Text),
         sa.PrimaryKeyConstraint(
@@ -205,20 +210,22 @@ BEGIN
   END IF;
   made = coalesce(newest.version, 0) + 1;
   INSERT INTO "{schema}".policy_version
-    (version, parent, digest, default_method, tables, domains, envelopes, headers, revision, heads, reason, created_by)
+    (version, parent, digest, default_method, key_epoch, tables, domains, envelopes, headers, revision, heads, reason,
+     created_by)
   VALUES (
-    made, newest.version, document->>'digest', document->>'default', document->'tables', document->'domains',
-    document->'envelopes', document->'headers', document->>'revision', document->'heads', document->>'reason',
-    session_user
+    made, newest.version, document->>'digest', document->>'default', (document->>'key_epoch')::int, document->'tables',
+    document->'domains', document->'envelopes', document->'headers', document->>'revision', document->'heads',
+    document->>'reason', session_user
   );
   INSERT INTO "{schema}".policy_rule
-    (version, server, table_schema, table_name, column_name, path, type, method, params, classification, reason)
+    (version, server, table_schema, table_name, column_name, path, type, method, params, strict, allow_small_domain,
+     allow_uniqueness_loss, classification, reason)
   SELECT
     made, rule.server, rule."schema", rule."table", rule."column", coalesce(rule.path, ''), rule.type, rule.method,
-    rule.params, rule.classification, rule.reason
+    rule.params, rule.strict, rule.allow_small_domain, rule.allow_uniqueness_loss, rule.classification, rule.reason
   FROM json_to_recordset(document->'rules') AS rule (
     server text, "schema" text, "table" text, "column" text, path text, type text, method text, params json,
-    classification text, reason text
+    strict boolean, allow_small_domain boolean, allow_uniqueness_loss boolean, classification text, reason text
   );
   RETURN made;
 END $$"""  # noqa: S608 - the schema's name is a validated identifier

@@ -101,12 +101,12 @@ def test_an_unused_catalog_goes_down_and_up_again(settings: Settings, database: 
 def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: Database, table: str) -> None:
     commands.upgrade(settings)
     rows = {
-        "policy_version": "(1, null, '', '', '[]', '[]', '[]', '[]', '', '[]', '', now(), '')",
+        "policy_version": "(1, null, '', '', 1, '[]', '[]', '[]', '[]', '', '[]', '', now(), '')",
         "generation": "('t', 1, 'masked.t', 'live', 0)",
         "audit_entry": "(1, 'i', 't', 0, 0, 0, 1, 0, 0, 0, 0, '', 1, now(), '', '')",
     }
     needs = {"policy_rule": "policy_version", "audit_quarantine": "audit_entry"}
-    rows["policy_rule"] = "(1, '*', 's', 't', 'c', '', null, 'null', '{}', null, null)"
+    rows["policy_rule"] = "(1, '*', 's', 't', 'c', '', null, 'null', '{}', false, false, false, null, null)"
     rows["audit_quarantine"] = "(1, 'i', 't', 0, 0, 0, 0, 'not_json')"
     for each in filter(None, (needs.get(table), table)):
         query(database.dsn, f"INSERT INTO cdc_masker.{each} VALUES {rows[each]}")

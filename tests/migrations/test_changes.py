@@ -15,6 +15,7 @@ from cdc_masker.catalog.changes import (
     Forget,
     ForgetTopic,
     Shape,
+    UseKeyEpoch,
     parse_table,
     replay,
 )
@@ -84,7 +85,15 @@ def test_what_is_taken_away_was_there() -> None:
         replay([ForbidHeader("h")])
 
 
-INDEPENDENT: list[Change] = [Decide(RULE), Declare(Domain(name="d")), AllowHeader("h"), AllowHeader("i")]
+def test_an_epoch_holds_until_another_one_is_used() -> None:
+    assert replay([UseKeyEpoch(2), Decide(RULE)]).key_epoch == 2
+    assert replay([UseKeyEpoch(2), UseKeyEpoch(1)]) == EMPTY  # a version for the generations that began under it
+    for said in ([UseKeyEpoch(1)], [UseKeyEpoch(2), UseKeyEpoch(2)]):
+        with pytest.raises(PolicyError, match=r"use_key_epoch \d: this epoch is in force already"):
+            replay(said)
+
+
+INDEPENDENT: list[Change] = [Decide(RULE), Declare(Domain(name="d")), AllowHeader("h"), UseKeyEpoch(2)]
 
 
 @given(st.permutations(INDEPENDENT))

@@ -15,7 +15,7 @@ import pytest
 
 from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError
-from cdc_masker.policies import EnvelopeShape, Policy, Rule
+from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from tests.migrations.kit import Revisions, execute, query
@@ -119,6 +119,40 @@ def test_parts_of_a_column_come_back_as_they_were_released(settings: Settings, r
     assert [rule.path for rule in current(settings).rules if rule.column == "profile"] == ["$.contact.email"]
 
 
+def test_what_a_rule_accepts_and_the_epoch_come_back_as_they_were_released(settings: Settings, revisions: Revisions) -> None:
+    revisions.write(
+        "three",
+        "two",
+        """
+        op.use_key_epoch(2)
+        op.declare_domain("city", type="text", fold_case=True, per_subject=True)
+        op.mask_column("a.b", "c", method="tokenize", type="text", strict=True, reason="a test")
+        op.mask_column("a.b", "d", method="tokenize", type="text", allow_small_domain=True, reason="few, and known")
+        op.mask_column("a.b", "e", method="redact", type="text", allow_uniqueness_loss=True, reason="a log")
+        op.drop_column("a.b", "f", reason="nobody needs it")
+        op.drop_column("a.b", "g", server="shop")
+        """,
+    )
+    commands.upgrade(settings, revisions.directory)
+    policy = current(settings)
+    assert (at(settings, 2).key_epoch, policy.key_epoch) == (1, 2)
+    assert Domain(name="city", type="text", fold_case=True, per_subject=True) in policy.domains
+    rules = {rule.column: rule for rule in policy.rules if rule.schema == "a"}
+    accepted = {column: (rule.strict, rule.allow_small_domain, rule.allow_uniqueness_loss) for column, rule in rules.items()}
+    assert accepted == {
+        "c": (True, False, False),
+        "d": (False, True, False),
+        "e": (False, False, True),
+        "f": (False, False, False),
+        "g": (False, False, False),
+    }
+    assert (rules["f"].method, rules["f"].reason) == ("drop", "nobody needs it")
+    assert (rules["g"].method, rules["g"].server, rules["g"].reason) == ("drop", "shop", None)
+
+    commands.downgrade(settings, "policy@two", revisions.directory)
+    assert current(settings).key_epoch == 1
+
+
 def test_numbers_keep_their_value(settings: Settings, revisions: Revisions) -> None:
     params = {"value": 1e300}
     revisions.write("three", "two", f"op.mask_column('a.b', 'c', method='fixed', params={params!r})")
@@ -135,6 +169,10 @@ def test_numbers_keep_their_value(settings: Settings, revisions: Revisions) -> N
         ("op.forbid_header('nope')", "pass", "forbid_header nope"),
         ("op.keep_column('a.b', 'c', reason=' ')", "pass", "give a reason"),
         ("op.mask_column('A.b', 'c', method='null')", "pass", "double quotes"),
+        ("op.mask_column('a.b', 'c', method='null', allow_small_domain=True)", "pass", "give a reason"),
+        ("op.mask_column('a.b', 'c', method='null', allow_uniqueness_loss=True, reason=' ')", "pass", "give a reason"),
+        ("op.use_key_epoch(0)", "pass", "counted from 1"),
+        ("op.use_key_epoch(1)", "pass", "in force already"),
         ("op.mask_column('a.b', 'c', method='fixed', value=1, params={'value': 2})", "pass", "value stands twice"),
         ("op.execute('SELECT 1')", "pass", "holds other operations"),
         (

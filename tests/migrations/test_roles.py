@@ -85,7 +85,7 @@ def test_the_worker_reads_policies_and_inserts_audit(filled: Database, login: Ca
     query(worker, f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=1)}")
     query(worker, "INSERT INTO cdc_masker.generation VALUES ('u', 1, 'masked.u', 'live', 1)")
     for statement in (
-        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', null, null)",
+        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', 'f', 'f', 'f', null, null)",
         "SELECT cdc_masker.release_policy('{}', '', '')",
         "UPDATE cdc_masker.generation SET state = 'x'",
         "CREATE TABLE cdc_masker.mine ()",
@@ -104,7 +104,7 @@ def test_the_migrator_releases_policies_through_revisions_only(
     released = "SELECT version, created_by LIKE 'migrator%' FROM cdc_masker.policy_version ORDER BY version"
     assert query(database.dsn, released) == [(1, True), (2, True)]
     for statement in (
-        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', null, null)",
+        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', 'f', 'f', 'f', null, null)",
         "INSERT INTO cdc_masker.policy_version SELECT * FROM cdc_masker.policy_version",
         f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=1)}",
         "SELECT * FROM cdc_masker.audit_entry",
@@ -161,7 +161,7 @@ def test_a_login_without_rights_is_told_which_role_it_needs(
 
 
 def test_versions_follow_each_other(filled: Database) -> None:
-    row = "({}, {}, '', '', '[]', '[]', '[]', '[]', '', '[]', '', now(), '')"
+    row = "({}, {}, '', '', 1, '[]', '[]', '[]', '[]', '', '[]', '', now(), '')"
     for version, parent in ((4, 2), (4, 3), (2, 1), (3, 1), (0, "null"), (3, "null")):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             query(filled.dsn, f"INSERT INTO cdc_masker.policy_version VALUES {row.format(version, parent)}")
