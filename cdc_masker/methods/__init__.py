@@ -29,8 +29,12 @@ from cdc_masker.methods.base import (
     Unmaskable,
     redaction,
 )
+from cdc_masker.methods.card import Card
 from cdc_masker.methods.constant import DropColumn, Fixed, KeepValue, Null, Redact
+from cdc_masker.methods.contact import Email
+from cdc_masker.methods.network import Ip, Url
 from cdc_masker.methods.partial import Partial, Truncate
+from cdc_masker.methods.phone import Phone
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.policies import Rule
 
@@ -67,6 +71,11 @@ METHODS: dict[str, type[Method]] = {
     DropColumn.name: DropColumn,
     Truncate.name: Truncate,
     Partial.name: Partial,
+    Email.name: Email,
+    Ip.name: Ip,
+    Url.name: Url,
+    Card.name: Card,
+    Phone.name: Phone,
     Tokenize.name: Tokenize,
 }
 
