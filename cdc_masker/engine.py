@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import NamedTuple
 
 import orjson
 
@@ -26,6 +24,7 @@ from cdc_masker.codecs.connect import Layout
 from cdc_masker.codecs.json import Members
 from cdc_masker.errors import InputError, PolicyError, Reason
 from cdc_masker.guard import MaskedColumn
+from cdc_masker.lookup import Group, Lookup, Table, as_in_topics
 from cdc_masker.methods import (
     METHODS,
     UNCHANGED,
@@ -41,32 +40,22 @@ from cdc_masker.methods import (
     Misfit,
     Rewrite,
     Transform,
-    Uniqueness,
     Unmaskable,
     redaction,
 )
 from cdc_masker.methods.constant import DropColumn
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.nested import Parts
-from cdc_masker.policies import ANY_SERVER, Domain, Policy, Rule
+from cdc_masker.policies import Domain, Policy, Rule
 from cdc_masker.schemas import Type, from_postgres
 
-__all__ = ["Engine", "RowPlan", "Table", "check"]
+__all__ = ["Engine", "RowPlan", "check"]
 
 _UNDECIDED = "undecided columns of keys"
 _SPECIAL_HEADERS = re.compile(r"__debezium\.(new|old)key|cdc-masker")
 
 Cell = Callable[[bytes, Context], bytes]
 Registry = Mapping[str, type[Method]]
-
-
-class Table(NamedTuple):
-    """The table that a record is about, and its topic. Names as in `source`; all empty if only the topic is known."""
-
-    server: str
-    schema: str
-    name: str
-    topic: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +93,10 @@ class RowPlan:
 
 def check(policy: Policy, known: Registry = METHODS) -> None:
     """Raises `PolicyError` naming the first rule that can't be carried out with the methods that there are."""
-    _decisions(policy, known)
-    rules.check([(rule, methods.build(rule, known)) for rule in policy.rules])
-    for domain in policy.domains:
-        if domain.type is not None and from_postgres(domain.type) is None:
-            raise PolicyError(f"domain {domain.name}", f"type {domain.type!r} is no PostgreSQL type that is known")
+    domains = {domain.name: domain for domain in policy.domains}
+    for group in Lookup(policy).groups():
+        _decided(group, known, domains)
+    rules.check([(rule, methods.build(rule, known)) for rule in policy.rules], policy.domains)
     for header in policy.headers:
         if _SPECIAL_HEADERS.fullmatch(header):
             raise PolicyError(f"header {header}", "is written by cdc-masker itself and can't be let through")
@@ -120,14 +108,13 @@ class Engine:
     def __init__(self, policy: Policy, keys: Keys, known: Registry = METHODS) -> None:
         check(policy, known)
         self._known = known
-        self._decisions = _decisions(policy, known)
+        self.lookup = Lookup(policy)
         self._keys = keys
         self._epoch = policy.key_epoch
         self._domains = {domain.name: domain for domain in policy.domains}
-        self._tables_by_topic = _tables_by_topic(policy.rules)
-        self._stated = {each.topic: each for each in policy.envelopes if each.table is not None}
-        for decision in self._decisions.values():  # a key that is missing is found now, not at the first event that needs it
-            self._compile(decision, None)
+        self._decided = {_target(group): _decided(group, known, self._domains) for group in self.lookup.groups()}
+        for decision in self._decided.values():  # a key that is missing is found now, not at the first event that needs it
+            self._compile(decision, Table("", "", "", ""), "", None)
         # So is the one for undecided columns of keys.
         Tokenize().compile(Column(place="", type=None, domain=_UNDECIDED, epoch=self._epoch), keys)
 
@@ -159,34 +146,17 @@ class Engine:
         collapsed = frozenset(name for name in key if isinstance(transforms.get(name), Constant))
         return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed)
 
-    def table_of(self, topic: str) -> Table:
-        """The table whose changes are in that topic; with empty names, if nothing tells.
-
-        For records that name no table. What the policy states about the topic holds; else it is the one, among those that
-        rules name, whose changes Debezium writes there. Raises `InputError` when two tables share the topic's name, as topic
-        names are sanitised.
-        """
-        if (stated := self._stated.get(topic)) is not None:
-            return Table(stated.server or "", stated.schema or "", stated.table or "", topic)
-        parts = topic.split(".")
-        found = [
-            Table(server, schema, name, topic)
-            for start in range(1, len(parts) - 1)
-            for server, end in ((".".join(parts[:start]), ".".join(parts[start:])),)
-            for schema, name in sorted(self._tables_by_topic.get(end, ()))
-        ]
-        if len(found) > 1:
-            raise InputError(Reason.AMBIGUOUS_TABLE, "topic")
-        return found[0] if found else Table("", "", "", topic)
-
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
         decision = self._decision(table, name)
         if decision is not None:
-            return self._compile(decision, type_)
+            return self._compile(decision, table, name, type_)
         if passing:
             return Keep()
+        default = self.lookup.default(table)
+        if default == "quarantine":
+            raise InputError(Reason.UNDECIDED, name)
         if not in_key:
-            return redaction(type_)
+            return Drop() if default == "drop" else redaction(type_)
         # A tombstone knows its topic only: the domain of an undecided key column must not need more.
         domain = json.dumps(["key", table.topic, name])
         return self._transform(
@@ -194,28 +164,35 @@ class Engine:
         )
 
     def _decision(self, table: Table, column: str) -> Rule | Parts | None:
-        for server in (table.server, ANY_SERVER):
-            decision = self._decisions.get((server, table.schema, table.name, column))
-            if decision is not None:
-                return decision
-        return None
+        group = self.lookup.rules(table, column)
+        return self._decided[_target(group)] if group else None
 
-    def _compile(self, decision: Rule | Parts, type_: Type | None) -> Transform:
+    def _compile(self, decision: Rule | Parts, table: Table, name: str, type_: Type | None) -> Transform:
         """What was decided, for a column of that type; without one, of the type that the rules state."""
+
+        def column(rule: Rule, of_type: Type | None) -> Column:
+            return self._column(rule, table, name, of_type)
+
         if isinstance(decision, Parts):
-            return nested.compile_parts(decision, type_ or decision.type, self._column, self._keys)
-        column = self._column(decision, type_ or (from_postgres(decision.type) if decision.type else None))
-        return self._transform(self._build(decision), column)
+            return nested.compile_parts(decision, type_ or decision.type, column, self._keys)
+        declared = from_postgres(decision.type) if decision.type else None
+        return self._transform(self._build(decision), column(decision, type_ or declared))
 
     def _transform(self, method: Method, column: Column) -> Transform:
         if column.type is not None and not method.accepts(column.type):
             return redaction(column.type)
         return method.compile(column, self._keys)
 
-    def _column(self, rule: Rule, type_: Type | None) -> Column:
-        names = [rule.server, rule.schema, rule.table, rule.column]
-        domain = json.dumps(names if rule.path is None else [*names, rule.path])
-        return Column(place=rule.place, type=type_, domain=domain, epoch=self._epoch, declared=self._domains)
+    def _column(self, rule: Rule, table: Table, name: str, type_: Type | None) -> Column:
+        """For a rule's method. Each column that a pattern matches has a domain of its own, keyed by that of the pattern: which
+        columns there will be is not known when keys are derived.
+        """
+        path = () if rule.path is None else (rule.path,)
+        domain = keyed_by = json.dumps([*rule.target[:4], *path])
+        if rule.pattern:
+            names = rule.server, as_in_topics(table.schema), as_in_topics(table.name), name
+            domain = json.dumps(["pattern", *names, *path])
+        return Column(place=rule.place, type=type_, domain=domain, keyed_by=keyed_by, epoch=self._epoch, declared=self._domains)
 
     def _build(self, rule: Rule) -> Method:
         return methods.build(rule, self._known)
@@ -240,25 +217,24 @@ class Engine:
                 method.deterministic
                 and not isinstance(method, DropColumn)
                 and (subject is None or subject in key)
-                and (method.uniqueness is Uniqueness.PRESERVED or decision.allow_uniqueness_loss)
+                and (method.keeps_distinct(self._domains) or decision.allow_uniqueness_loss)
             )
             if fits:
                 return
         raise InputError(Reason.UNFIT_KEY_RULE, f"key.{name}")
 
 
-def _decisions(policy: Policy, known: Registry) -> Mapping[tuple[str, str, str, str], Rule | Parts]:
-    """What is decided about each column, checked: one rule for the whole of it, or rules for parts. Rules are sorted."""
-    domains = {domain.name: domain for domain in policy.domains}
-    found: dict[tuple[str, str, str, str], Rule | Parts] = {}
-    for column, group in groupby(policy.rules, lambda rule: rule.target[:4]):
-        first, *others = group
-        if not others and first.path is None:
-            _check(first, known, domains)
-            found[column] = first
-        else:
-            found[column] = nested.parts([first, *others], known, domains)
-    return found
+def _target(group: Group) -> tuple[bool, tuple[str, str, str, str]]:
+    return group[0].pattern, group[0].target[:4]
+
+
+def _decided(group: Group, known: Registry, domains: Mapping[str, Domain]) -> Rule | Parts:
+    """What is decided by the rules with one target, checked: one for the whole column, or some for parts of it."""
+    first, *others = group
+    if others or first.path is not None:
+        return nested.parts(group, known, domains)
+    _check(first, known, domains)
+    return first
 
 
 def _check(rule: Rule, known: Registry, domains: Mapping[str, Domain]) -> None:
@@ -271,19 +247,6 @@ def _check(rule: Rule, known: Registry, domains: Mapping[str, Domain]) -> None:
     if method.needs_type and declared is None:
         raise PolicyError(rule.place, f"method {method.name} needs the column's type; state it as in PostgreSQL")
     method.check(rule.place, declared, domains)
-
-
-def _tables_by_topic(every: Iterable[Rule]) -> dict[str, set[tuple[str, str]]]:
-    """Tables by the end of their topic's name: schema and table with Debezium's replacement of what a topic can't hold."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for rule in every:
-        end = re.sub(r"[^A-Za-z0-9._-]", _replaced, f"{rule.schema}.{rule.table}")
-        found.setdefault(end, set()).add((rule.schema, rule.table))
-    return found
-
-
-def _replaced(character: re.Match[str]) -> str:
-    return "_" * (len(character[0].encode("utf-16-le")) // 2)  # Debezium goes by Java's characters
 
 
 def _cell(name: str, transform: Transform, *, strict: bool) -> Cell | None:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     EGRESS_GUARD = "egress_guard"
     UNMASKABLE = "unmaskable"
     UNFIT_KEY_RULE = "unfit_key_rule"
+    UNDECIDED = "undecided"
 
 
 class CdcMaskerError(Exception):

@@ -14,12 +14,13 @@ import msgspec
 from cdc_masker import envelope, flattened
 from cdc_masker.codecs import connect, json
 from cdc_masker.codecs.json import Members
-from cdc_masker.engine import Engine, RowPlan, Table
+from cdc_masker.engine import Engine, RowPlan
 from cdc_masker.envelope import Control, Event, Key, Notification, RowChange, Signal, Tombstone
 from cdc_masker.errors import InputError, Reason
-from cdc_masker.events import Fate, Outcome, Record
+from cdc_masker.events import Fate, Outcome, Record, output_topic
 from cdc_masker.flattened import FlattenedRow
 from cdc_masker.guard import WHOLE, EgressGuard
+from cdc_masker.lookup import Table
 from cdc_masker.methods import METHODS, NO_SUBJECTS, Context, Keys, Method, MissingSubject, Subjects
 from cdc_masker.plans import Plans
 from cdc_masker.policies import ANY_SERVER, Policy, Rule
@@ -35,7 +36,7 @@ _FRAMING_BYTES = 128
 class Masker:
     """One policy with its keys, ready to mask. Raises `PolicyError` or `KeyringError` when it can't be carried out.
 
-    `generation` numbers the masked copy that the records go to; `output_prefix` stands before the source topic in its name.
+    `generation` numbers the masked copy that the records go to; with `output_prefix` it makes the copy's name.
     A masked record of more than `max_record_bytes` is quarantined, and one in which `guard` (by default it looks at each) finds
     what should have been masked. `known` are the methods that rules may name.
     """
@@ -62,6 +63,7 @@ class Masker:
         self._prefixes = frozenset(rule.table for rule in policy.rules if not rule.schema)
         self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}"
         self._output_prefix = output_prefix
+        self._generation = generation
         self._max_record_bytes = max_record_bytes
         self._guard = guard or EgressGuard()
 
@@ -121,7 +123,7 @@ class Masker:
                 self._guard.check(outcome, rows)
                 return outcome
             case FlattenedRow() as row:
-                table = self._engine.table_of(record.topic)
+                table = self._engine.lookup.table_of(record.topic)
                 row.check_table(table.server, table.schema, table.name)
                 key = _read_key(record)
                 plan, schema = self._plans.flattened(table, row, _columns(key))
@@ -133,7 +135,7 @@ class Masker:
                 return outcome
             case Tombstone():  # without a key, of a table that has none
                 key = _read_key(record)
-                table = self._engine.table_of(record.topic)
+                table = self._engine.lookup.table_of(record.topic)
                 headers = self._let_through(record, table, key, context)
                 return self._published(record, Fate.MASKED, self._key(table, key, context), None, headers)
             case Control() as control:
@@ -167,7 +169,7 @@ class Masker:
     def _unnamed(self, topic: str) -> bool:
         """Whether no rule names the table whose rows are in that topic."""
         try:
-            table = self._engine.table_of(topic)
+            table = self._engine.lookup.table_of(topic)
         except InputError:  # rules name even two
             return False
         return not any(_names(rule, table) for rule in self.policy.rules)
@@ -183,7 +185,7 @@ class Masker:
             record.partition,
             record.offset,
             record.timestamp,
-            target=self._output_prefix + record.topic,
+            target=output_topic(self._output_prefix, record.topic, self._generation),
             key=key,
             value=value,
             headers=(*headers, (HEADER, origin.encode())),

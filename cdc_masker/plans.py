@@ -15,9 +15,10 @@ import msgspec
 from cdc_masker.codecs import connect
 from cdc_masker.codecs.connect import ConnectSchema
 from cdc_masker.codecs.json import Members
-from cdc_masker.engine import Engine, RowPlan, Table
+from cdc_masker.engine import Engine, RowPlan
 from cdc_masker.envelope import EVENT_FIELDS, IMAGES, Key
 from cdc_masker.flattened import FlattenedRow, metadata
+from cdc_masker.lookup import Table
 from cdc_masker.methods import Drop, Keep
 from cdc_masker.schemas import from_connect, to_connect
 

@@ -48,6 +48,9 @@ class Rule(_Value, frozen=True, kw_only=True):
     Identifiers match exactly, as PostgreSQL stores them; `server` is Debezium's `source.name` and may be `*`. `type` is the
     column's PostgreSQL type, which is all that is known of it when events carry no schema.
 
+    `pattern`: server, schema, table and column are patterns: a whole name, `*`, or a part of a name with a `*` before it, after
+    it, or both.
+
     `strict`: a record with a value that the method can't take is quarantined, where else that value is redacted.
     `allow_small_domain` and `allow_uniqueness_loss` accept, with a `reason`, what is refused otherwise: equal outputs for equal
     inputs where so few values are possible that counting them tells which is which, and rows of a table with equal keys.
@@ -61,6 +64,7 @@ class Rule(_Value, frozen=True, kw_only=True):
     type: str | None = None
     method: str
     params: dict[str, Any] = msgspec.field(default_factory=dict)
+    pattern: bool = False
     strict: bool = False
     allow_small_domain: bool = False
     allow_uniqueness_loss: bool = False
@@ -69,23 +73,28 @@ class Rule(_Value, frozen=True, kw_only=True):
 
     @property
     def target(self) -> tuple[str, str, str, str, str]:
-        """What the rule is about: (server, schema, table, column, path or ""); no two rules of a policy share it."""
+        """What the rule is about: (server, schema, table, column, path or ""). Among the rules of a policy that are patterns,
+        and among those that aren't, no two share it.
+        """
         return (self.server, self.schema, self.table, self.column, self.path or "")
 
     @property
     def place(self) -> str:
         """The rule's name in messages."""
         server = "" if self.server == ANY_SERVER else f"{self.server}:"
-        return f"rule {server}{self.schema}.{self.table}.{self.column}{self.path or ''}"
+        kind = "pattern" if self.pattern else "rule"
+        return f"{kind} {server}{self.schema}.{self.table}.{self.column}{self.path or ''}"
 
 
 class TableDefault(_Value, frozen=True, kw_only=True):
-    """What happens to the columns of one table that no rule names."""
+    """What happens to the columns of one table that no rule is about: they are redacted or dropped, or the record that has one
+    is quarantined. An undecided column of the key becomes a token, or quarantines, too.
+    """
 
     server: str = ANY_SERVER
     schema: str
     table: str
-    default: Literal["redact"]
+    default: Literal["redact", "drop", "quarantine"]
 
 
 class Domain(_Value, frozen=True, kw_only=True):
@@ -169,10 +178,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 raise PolicyError(rule.place, "names no table; a rule is about one table, or about one prefix of messages")
             if rule.path is not None:
                 paths.parse(rule.path, rule.place)
+            if rule.pattern and any("*" in part[1:-1] or (part[1:] == "*" == part[:1]) for part in rule.target[:4]):
+                raise PolicyError(rule.place, "a `*` stands at the start or the end of a name, or alone")
         return cls(
             version=version,
             key_epoch=key_epoch,
-            rules=_unique("rules", rules, lambda rule: rule.target),
+            rules=_unique("rules", rules, lambda rule: (rule.pattern, rule.target)),
             tables=_unique("tables", tables, lambda table: (table.server, table.schema, table.table)),
             domains=_unique("domains", domains, lambda domain: domain.name),
             envelopes=_unique("envelopes", map(_whole, envelopes), lambda envelope: envelope.topic),

@@ -22,6 +22,7 @@ CORE = [
     "methods",
     "nested",
     "rules",
+    "lookup",
     "codecs",
     "envelope",
     "engine",

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from cdc_masker.engine import Engine, Table
+from cdc_masker.engine import Engine
 from cdc_masker.errors import PolicyError
+from cdc_masker.lookup import Table
 from cdc_masker.methods import Context
 from cdc_masker.paths import Path, parse
 from cdc_masker.policies import Policy, Rule

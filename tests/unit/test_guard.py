@@ -11,11 +11,12 @@ import pytest
 
 from cdc_masker.codecs.capture import decode_line
 from cdc_masker.codecs.connect import Layout
-from cdc_masker.engine import Engine, RowPlan, Table
+from cdc_masker.engine import Engine, RowPlan
 from cdc_masker.errors import Reason
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.guard import EgressGuard
 from cdc_masker.keys import new_keyring
+from cdc_masker.lookup import Table
 from cdc_masker.methods import Keep
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, EnvelopeShape, Policy

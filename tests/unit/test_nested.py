@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from cdc_masker.codecs.json import MAX_DEPTH
-from cdc_masker.engine import Engine, Table, check
+from cdc_masker.engine import Engine, check
 from cdc_masker.errors import KeyringError, PolicyError
 from cdc_masker.events import Fate
 from cdc_masker.keys import Keyring
+from cdc_masker.lookup import Table
 from cdc_masker.methods import Context
 from cdc_masker.nested.free import MAX_TEXTS
 from cdc_masker.policies import Policy, Rule
