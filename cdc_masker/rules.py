@@ -8,12 +8,14 @@ are the same and the other leaves only some thousands of them to try (PCI DSS, r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cdc_masker.errors import PolicyError
 from cdc_masker.methods import Disclosure, Method
+from cdc_masker.methods.canonical import Form, Joining, check_domain, form_of
 from cdc_masker.methods.partial import Partial, Truncate
-from cdc_masker.policies import Rule
+from cdc_masker.policies import Domain, Rule
+from cdc_masker.schemas import from_postgres
 
 __all__ = ["check"]
 
@@ -24,12 +26,35 @@ _PARTS = frozenset((Disclosure.PART, Disclosure.MAGNITUDE))
 _Pair = tuple[Rule, Method]
 
 
-def check(rules: Iterable[_Pair]) -> None:
-    """Raises `PolicyError` naming the rules, given each with its method, that can't stand in one policy."""
+def check(rules: Iterable[_Pair], domains: Iterable[Domain]) -> None:
+    """Raises `PolicyError` naming the rules, given each with its method, or domains that can't stand in one policy."""
+    rules = tuple(rules)
+    _check_domains(rules, {domain.name: domain for domain in domains})
     cards = [(rule, method) for rule, method in rules if _is_of_cards(rule, method)]
     for rule, method in cards:
         _check_display(rule, method)
     _check_hash_and_parts(cards)
+
+
+def _check_domains(rules: Iterable[_Pair], domains: Mapping[str, Domain]) -> None:
+    """A declared domain has a form in which values are compared; in any other, all columns have to have one of their own."""
+    for domain in domains.values():
+        check_domain(domain)
+    forms: dict[str, tuple[Rule, Form]] = {}
+    for rule, method in rules:
+        if not isinstance(method, Joining) or method.domain is None or rule.path is not None:
+            continue
+        declared = domains.get(method.domain)
+        space = Domain(name=method.domain) if declared is None else declared
+        form = form_of(space, from_postgres(rule.type) if rule.type is not None else None, named=True)
+        if form is None:
+            continue
+        first, other = forms.setdefault(space.name, (rule, form))
+        if other != form:
+            problem = (
+                f"would not join {first.place}, of another type; declare domain {space.name!r} with the type to compare in"
+            )
+            raise PolicyError(rule.place, problem)
 
 
 def _is_of_cards(rule: Rule, method: Method) -> bool:

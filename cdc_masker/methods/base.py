@@ -323,6 +323,10 @@ class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Whether its parameters let less of a value through than those of another one of its class."""
         return False
 
+    def keeps_distinct(self, domains: Mapping[str, Domain]) -> bool:
+        """Whether distinct values of one column (and one subject) stay distinct; `domains` are those that are declared."""
+        return self.uniqueness is Uniqueness.PRESERVED
+
     def compile(self, column: Column, keys: Keys) -> Transform:
         """The transform for a column whose type is unknown or accepted. It derives the same keys whatever the type is."""
         raise NotImplementedError

@@ -1,53 +1,65 @@
 """`tokenize`: the same value gets the same token wherever its domain is used, and nobody without the key can tell which.
 
-- A text becomes 32 hex digits: 128 bits of HMAC-SHA-256 over the length-prefixed domain and the value. In a domain that a
-  rule names, the text is normalised to NFC first, so that the same name written in two ways joins; in a column's own domain
-  it is taken as it stands, so that distinct keys stay distinct.
-- A uuid becomes a uuid of version 8 (RFC 9562): 122 bits of the same.
-- A 4- or 8-byte integer becomes another one of its type by a keyed permutation (FF1), so that keys never collide.
-- Anything else is refused.
+What is the same is said by the domain's form (`methods.canonical`), which also decides what a token looks like:
+
+- Of a text or a number with digits behind the point: 32 hex digits, 128 bits of HMAC-SHA-256 over the length-prefixed domain
+  and the form.
+- Of a uuid: a uuid of version 8 (RFC 9562), 122 bits of the same.
+- Of an integer of 4 or 8 bytes: another one, by a keyed permutation (FF1), so that keys never collide.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
-import unicodedata
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from cdc_masker.kinds import Kind
 from cdc_masker.methods import ff1
-from cdc_masker.methods.base import Column, Disclosure, Keys, Transform, Uniqueness, Unmaskable
-from cdc_masker.methods.subjects import Keyed
+from cdc_masker.methods.base import Column, Disclosure, Keys, Transform, Uniqueness
+from cdc_masker.methods.canonical import Form, Joining, integers, reader
+from cdc_masker.schemas import Type
 
 __all__ = ["Tokenize"]
 
 _HEX_DIGITS = 32
 
 
-class Tokenize(Keyed, frozen=True):
+class Tokenize(Joining, frozen=True):
     """Keyed pseudonyms; columns whose rules name the same `domain` join."""
 
     name: ClassVar[str] = "tokenize"
     kinds: ClassVar[frozenset[Kind]] = frozenset((Kind.TEXT, Kind.ENUM, Kind.UUID, Kind.INTEGER))
-    output: ClassVar[str] = "the column's; of an enum a text"
+    output: ClassVar[str] = "what the domain's type says, by default the column's; of an enum a text"
     uniqueness: ClassVar[Uniqueness] = Uniqueness.PRESERVED
     discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.EQUALITY))
 
     def compile(self, column: Column, keys: Keys) -> Transform:
-        domain, normalise, type_ = column.space(self.domain).name, self.domain is not None, column.type
+        domain, form, type_ = column.space(self.domain).name, self.form(column), column.type
 
         def make(hashing: bytes, permuting: bytes) -> Callable[[Any], Any]:
-            if type_ is None:
-                return _by_kind(_text_token(hashing, domain, normalise), _integer_token(permuting, domain, 64))
-            if type_.integer_bits is not None:
-                return _integer_token(permuting, domain, type_.integer_bits)
-            return _uuid_token(hashing, domain) if type_.is_uuid else _text_token(hashing, domain, normalise)
+            if form is None:
+                text, number = Form(Kind.TEXT, normalise=self.domain is not None), Form(Kind.INTEGER, 64)
+                return _by_kind(
+                    _text_token(hashing, domain, reader(text, None)), _integer_token(permuting, domain, number, None)
+                )
+            if form.kind is Kind.INTEGER:
+                return _integer_token(permuting, domain, form, type_)
+            return (_uuid_token if form.kind is Kind.UUID else _text_token)(hashing, domain, reader(form, type_))
 
-        output = type_.plain_text() if type_ is not None and type_.is_text else type_
         # Two algorithms never share a key.
-        return self.keyed(column, keys, (self.name, f"{self.name}.integer"), make, output)
+        return self.keyed(column, keys, (self.name, f"{self.name}.integer"), make, _output(form, type_))
+
+
+def _output(form: Form | None, type_: Type | None) -> Type | None:
+    """The type of the tokens of a column: texts stay texts, else it is the one of the domain's form."""
+    if form is None or type_ is None:
+        return None
+    if form.kind is Kind.UUID and type_.is_uuid:
+        return type_
+    if form.kind is Kind.INTEGER and not type_.is_text:
+        return Type(base=f"int{form.bits}", optional=type_.optional)
+    return type_.plain_text()
 
 
 def _keyed(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
@@ -63,43 +75,31 @@ def _keyed(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
     return digest
 
 
-def _text_token(key: bytes, domain: str, normalise: bool) -> Callable[[Any], str]:
+def _text_token(key: bytes, domain: str, read: Callable[[Any], bytes]) -> Callable[[Any], str]:
+    keyed = _keyed(key, domain)
+    return lambda value: keyed(read(value)).hexdigest()[:_HEX_DIGITS]
+
+
+def _uuid_token(key: bytes, domain: str, read: Callable[[Any], bytes]) -> Callable[[Any], str]:
     keyed = _keyed(key, domain)
 
     def token(value: Any) -> str:
-        if not isinstance(value, str):
-            raise Unmaskable
-        if normalise and not value.isascii():
-            value = unicodedata.normalize("NFC", value)
-        return keyed(value.encode()).hexdigest()[:_HEX_DIGITS]
-
-    return token
-
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
-
-def _uuid_token(key: bytes, domain: str) -> Callable[[Any], str]:
-    keyed = _keyed(key, domain)
-
-    def token(value: Any) -> str:
-        if not isinstance(value, str) or not _UUID.fullmatch(value):
-            raise Unmaskable
-        digits = keyed(bytes.fromhex(value.replace("-", ""))).hexdigest()
+        digits = keyed(read(value)).hexdigest()
         variant = "89ab"[int(digits[16], 16) & 3]  # of RFC 9562; the 8 before it says version 8, custom
         return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
     return token
 
 
-def _integer_token(key: bytes, domain: str, bits: int) -> Callable[[Any], int]:
-    permute = ff1.permutation(key, 2, bits, domain.encode())
-    half = 1 << (bits - 1)
+def _integer_token(key: bytes, domain: str, form: Form, type_: Type | None) -> Callable[[Any], Any]:
+    """A token of a text is a text."""
+    read = integers(form, type_)
+    permute = ff1.permutation(key, 2, form.bits, domain.encode())
+    half = 1 << (form.bits - 1)
 
-    def token(value: Any) -> int:
-        if type(value) is not int or not -half <= value < half:
-            raise Unmaskable
-        return permute(value + half) - half
+    def token(value: Any) -> Any:
+        permuted = permute(read(value) + half) - half
+        return str(permuted) if isinstance(value, str) else permuted
 
     return token
 
