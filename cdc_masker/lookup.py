@@ -109,9 +109,7 @@ def patterns(groups: Iterable[Group]) -> tuple[Group, ...]:
     for _, alike in groupby(found, _weight):
         for one, other in combinations([group[0] for group in alike], 2):
             if overlap(one, other) is not None:
-                raise PolicyError(
-                    one.place, f"matches columns that {other.place} matches, too, and says as much; make one longer"
-                )
+                raise PolicyError(one.place, f"says as much as {other.place} about columns that both match; make one longer")
     return tuple(found)
 
 
