@@ -18,7 +18,7 @@ from cdc_masker.cli import main
 from cdc_masker.codecs.capture import encode_line
 from cdc_masker.coverage import Coverage
 from cdc_masker.events import Record
-from cdc_masker.policies import Policy, Rule
+from cdc_masker.policies import Domain, Policy, Rule
 from tests.unit.building import KEYS, TOPIC, change, described, envelope_schema, record, row_schema, rule
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -168,6 +168,19 @@ def test_the_same_as_json(check: Check) -> None:
 def test_the_key_of_the_run_has_the_epoch_that_the_policy_asks_for(check: Check) -> None:
     raw = captured(record(change(after=ROW), {"id": 7}))
     assert check("--raw", raw, "--policy", written(Policy.of(1, rules=DECIDED, key_epoch=3))).code == 0
+
+
+def test_keys_of_subjects_are_there(check: Check) -> None:
+    rules = [
+        rule("id", "keep"),
+        rule("name", "redact"),
+        rule("mail", "tokenize", type="text", domain="of-people", subject="id"),
+    ]
+    policy = Policy.of(1, rules=rules, domains=[Domain(name="of-people", per_subject=True)])
+    result = check("--raw", captured(record(change(after=ROW), {"id": 7})), "--policy", written(policy))
+    assert (result.code, "MISFIT" in result.out) == (0, False)
+    result = check("--raw", captured(record(change(after=ROW | {"id": None}), {"id": 7})), "--policy", written(policy))
+    assert f"MISFIT {TOPIC}: mail, subject, in 1 records" in result.out
 
 
 def test_both_examples_leave_the_same_undecided(check: Check) -> None:

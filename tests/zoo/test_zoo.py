@@ -76,7 +76,8 @@ def columns(text: bytes | None, place: str) -> dict[str, dict[str, Any]]:
 def test_what_is_written_without_schemas_is_the_payload_of_what_is_written_with_them(zoo: Zoo) -> None:
     plain, stripped = zoo[PLAIN], undescribed(zoo["adaptive"])
     for topic in sorted(each for each in plain.topics if each.startswith("zoo.") and each != "zoo.signals"):
-        assert [record.key for record in plain.topics[topic]] == [record.key for record in stripped.topics[topic]]
+        if topic != "zoo.drift":  # Debezium looks its primary key up when it reads a change: the table may be renamed by then
+            assert [record.key for record in plain.topics[topic]] == [record.key for record in stripped.topics[topic]]
         for one, other in zip(plain.values(topic), stripped.values(topic), strict=True):
             assert list(one) == list(other)
             for place in ("op", "before", "after"):
