@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from cdc_masker import paths
@@ -21,6 +22,8 @@ Table = tuple[str, str, str]
 """Server, schema and name, as in an event's `source`; of a logical message the server, '' and its prefix."""
 
 NOWHERE: Table = ("", "", "")
+
+_Target = tuple[str, str, str, str]
 
 _KEEP = "keep"
 _DEEPEST = 8  # texts in texts
@@ -65,11 +68,16 @@ class Keeps:
             for envelope in policy.envelopes
             if envelope.schema is not None and envelope.table is not None
         }
-        self._columns: dict[tuple[str, str, str, str], _Column] = {}
+        self._columns: dict[_Target, _Column] = {}
+        self._patterns: dict[_Target, _Column] = {}
         self._ends: dict[str, Table] = {}
         for rule in policy.rules:
-            self._columns.setdefault((rule.server, rule.schema, rule.table, rule.column), _Column()).add(rule)
-            self._ends.setdefault(_topic_end(rule), (rule.server, rule.schema, rule.table))
+            target = (rule.server, rule.schema, rule.table, rule.column)
+            if rule.pattern:
+                self._patterns.setdefault(target, _Column()).add(rule)
+                continue
+            self._columns.setdefault(target, _Column()).add(rule)
+            self._ends.setdefault(_in_topics(f".{rule.schema}.{rule.table}"), (rule.server, rule.schema, rule.table))
 
     def column(self, table: Table, column: str) -> bool:
         """Whether every value of a column is kept whole."""
@@ -97,11 +105,18 @@ class Keeps:
             head = topic.removesuffix(end)
             if head != topic and server in (ANY_SERVER, head):
                 return head, schema, name
+        if self._patterns and len(parts := topic.split(".")) == 3:
+            return parts[0], parts[1], parts[2]
         return NOWHERE
 
     def _rules(self, table: Table, column: str) -> _Column | None:
         server, schema, name = table
-        return self._columns.get((server, schema, name, column)) or self._columns.get((ANY_SERVER, schema, name, column))
+        named = self._columns.get((server, schema, name, column)) or self._columns.get((ANY_SERVER, schema, name, column))
+        if named is not None or not schema or not name:
+            return named
+        names = (server, _in_topics(schema), _in_topics(name), column)
+        matching = [pattern for pattern in self._patterns if all(map(fnmatchcase, names, map(_escaped, pattern)))]
+        return self._patterns[max(matching, key=_says)] if matching else None
 
 
 def _walk(rules: _Column, index: int, value: Any, texts: int) -> Iterator[tuple[bool, Any]]:
@@ -128,7 +143,16 @@ def _walk(rules: _Column, index: int, value: Any, texts: int) -> Iterator[tuple[
         yield True, shown(rules.parts[state.rule], value)
 
 
-def _topic_end(rule: Rule) -> str:
-    """How the names of topics with changes of the rule's table end: what a topic can't be called is replaced."""
-    name = f".{rule.schema}.{rule.table}"
+def _says(pattern: _Target) -> list[tuple[bool, int]]:
+    """How much a pattern says: about the column first, then about table, schema and server."""
+    return [("*" not in part, len(part.replace("*", ""))) for part in reversed(pattern)]
+
+
+def _escaped(part: str) -> str:
+    """What else than `*` means something to fnmatch stands for itself."""
+    return re.sub(r"[?\[]", r"[\g<0>]", part)
+
+
+def _in_topics(name: str) -> str:
+    """What a topic can't be called is replaced."""
     return re.sub(r"[^A-Za-z0-9._-]", lambda other: "_" * (len(other[0].encode("utf-16-le")) // 2), name)

@@ -6,11 +6,12 @@ import itertools
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cdc_masker.errors import PolicyError, Reason
 from cdc_masker.events import Fate
+from cdc_masker.leaks.keeps import Keeps
 from cdc_masker.lookup import Lookup, Table, as_in_topics, overlap
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy, Rule, TableDefault
@@ -183,3 +184,20 @@ def test_a_key_column_that_nobody_decided_is_never_dropped() -> None:
     outcome = masker.mask(record(change("d", before={"id": 7, "email": "x"}), {"id": 7}))
     assert set(payload(outcome.key)) == set(payload(outcome.value)["before"]) == {"id"}
     assert masker.mask(record(None, {"id": 7})).key == outcome.key
+
+
+@given(
+    rules=st.lists(st.tuples(PARTS, PARTS, st.booleans()), min_size=1, max_size=4),
+    column=st.text("ab[?", min_size=1, max_size=4),
+    table=st.sampled_from(["a", "ab", "b", "a b"]),
+)
+def test_the_search_for_leaks_agrees_on_what_is_kept(rules: list[tuple[str, str, bool]], column: str, table: str) -> None:
+    """It has its own reading of a policy, which shares no code with the one that masks."""
+    made = {(t, c): pattern(f"crm.{t}", c, "keep" if keep else "null") for t, c, keep in rules}
+    try:
+        policy = Policy.of(1, rules=made.values())
+        lookup = Lookup(policy)
+    except PolicyError:
+        assume(False)
+    found = lookup.rules(Table("shop", "crm", table, f"shop.crm.{as_in_topics(table)}"), column)
+    assert Keeps(policy).column(("shop", "crm", table), column) == (bool(found) and found[0].method == "keep")
