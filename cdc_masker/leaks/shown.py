@@ -5,7 +5,9 @@ Read from the descriptions of the methods, not from their code. A method that sh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from cdc_masker.leaks.leaves import Number
@@ -35,4 +37,51 @@ def _ends(params: _Params, text: str) -> list[str]:
     return [text[:first], text[len(text) - last :]] if first + last < len(text) else []
 
 
-_OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {"truncate": _truncated, "partial": _ends}
+def _site(params: _Params, text: str) -> list[str]:
+    name, at, site = text.rpartition("@")
+    if not (name and at):
+        return []
+    return [(site.rpartition(".")[2] if params.get("keep") == "tld" else at + site).lower()]
+
+
+def _network(params: _Params, text: str) -> list[str]:
+    address, _, length = text.partition("/")
+    try:
+        parsed = ip_address(address)
+        prefix = params.get("ipv4_prefix", 24) if parsed.version == 4 else params.get("ipv6_prefix", 48)
+        return [str(ip_network((parsed, min(prefix, int(length or prefix))), strict=False).network_address)]
+    except ValueError:
+        return []
+
+
+def _origin(params: _Params, text: str) -> list[str]:
+    scheme, there, rest = text.partition("://")
+    if not there:
+        return []
+    authority, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    site = f"{scheme}://{authority.rpartition('@')[2]}".lower()
+    return [site + re.sub(";[^/]*", "", slash + path) if params.get("path") == "keep" else site]
+
+
+def _card_ends(params: _Params, text: str) -> list[str]:
+    places = [place for place, character in enumerate(text) if character in "0123456789"]
+    if not 12 <= len(places) <= 19:
+        return []
+    first, last = min(params.get("first", 6), len(places) - 9), params.get("last", 4)
+    return [text[: places[first]], text[places[-last] :] if last else ""]
+
+
+def _country(_params: _Params, text: str) -> list[str]:
+    found = re.match(r"\s*\+\s*([0-9]{1,3})", text)
+    return [f"+{found[1][:digits]}" for digits in (1, 2, 3)] if found else []
+
+
+_OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {
+    "truncate": _truncated,
+    "partial": _ends,
+    "email": _site,
+    "ip": _network,
+    "url": _origin,
+    "card": _card_ends,
+    "phone": _country,
+}
