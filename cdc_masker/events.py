@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from cdc_masker.errors import Reason
 
-__all__ = ["AuditEntry", "Fate", "Headers", "Outcome", "QuarantineNote", "Record"]
+__all__ = ["AuditEntry", "Fate", "Headers", "Outcome", "QuarantineNote", "Record", "output_topic"]
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -100,3 +100,8 @@ class AuditEntry:
     worker: str
     program: str
     quarantined: tuple[QuarantineNote, ...] = ()
+
+
+def output_topic(prefix: str, topic: str, generation: int) -> str:
+    """The topic that holds the masked copy of `topic`: each generation has one of its own."""
+    return f"{prefix}{topic}" if generation == 1 else f"{prefix}{topic}.g{generation}"

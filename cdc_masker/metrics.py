@@ -17,6 +17,8 @@ from cdc_masker.events import AuditEntry, Fate
 __all__ = [
     "AUDIT_LAG",
     "BATCH_SECONDS",
+    "GENERATION",
+    "KEY_EPOCH",
     "POLICIES_REFUSED",
     "POLICY_VERSION",
     "RECORDS",
@@ -38,6 +40,8 @@ RECORDS = Counter(
 BATCH_SECONDS = Histogram("cdc_masker_batch_seconds", "Seconds to mask and publish one batch.", registry=_registry)
 AUDIT_LAG = Gauge("cdc_masker_audit_lag", "Audit entries that are not in PostgreSQL yet.", registry=_registry)
 POLICY_VERSION = Gauge("cdc_masker_policy_version", "Policy version in use.", registry=_registry)
+GENERATION = Gauge("cdc_masker_generation", "Generation of masked topics that is made.", registry=_registry)
+KEY_EPOCH = Gauge("cdc_masker_key_epoch", "Epoch of the keys in use.", registry=_registry)
 POLICIES_REFUSED = Counter(
     "cdc_masker_policies_refused", "Looks at the catalog that found a policy that can't be used.", registry=_registry
 )

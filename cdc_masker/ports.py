@@ -7,32 +7,47 @@ both pass the same contract tests in `tests/contract`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cdc_masker.events import AuditEntry
 from cdc_masker.methods import Keys
 from cdc_masker.policies import Policy
 
-__all__ = ["AuditStore", "GenerationStore", "KeySource", "PolicySource"]
+__all__ = ["AuditStore", "Generation", "GenerationStore", "KeySource", "PolicySource"]
+
+
+class Generation(NamedTuple):
+    """One masked copy of a raw topic. All of it is made under keys of one epoch."""
+
+    topic: str
+    number: int
+    key_epoch: int
 
 
 class PolicySource(Protocol):
     """Where policies come from."""
 
-    async def current(self) -> Policy:
-        """The newest version, its digest verified.
+    async def current(self, key_epoch: int | None = None) -> Policy:
+        """The newest version, or the newest of those with keys of that epoch, its digest verified.
 
-        Raises `PolicyError` when it doesn't verify, `SetupError` when there is no catalog, `TransientError` when the
-        server is away.
+        Before anybody decided it is `EMPTY`. Raises `PolicyError` when it doesn't verify or no version is of that epoch,
+        `SetupError` when there is no catalog, `TransientError` when the server is away.
         """
         ...
 
 
 class GenerationStore(Protocol):
-    """Which generation of a topic's masked copy is the live one."""
+    """The masked copies that there are."""
 
-    async def live(self, topics: Sequence[str]) -> dict[str, int]:
-        """The live generation of each raw topic; one that is new to the catalog is registered as generation 1."""
+    async def live(self) -> list[Generation]:
+        """Those that are being made, or read, in the order of topics and numbers."""
+        ...
+
+    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, int]:
+        """By raw topic, the key epoch of its generation `number`; one that is not there yet begins under `policy`.
+
+        Whoever registers the same ones at once gets the same answer.
+        """
         ...
 
 

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from cdc_masker.errors import SetupError
+from cdc_masker.events import output_topic
 
 __all__ = ["PREFIX", "Settings", "load"]
 
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     # What to mask
     source_topics: str = Field("", description="Regular expression; a topic whose whole name it matches is masked.")
     output_prefix: TopicName = Field("masked.", min_length=1, description="Masked topics: this, then the source topic.")
+    generation: int = Field(1, ge=1, description="Which masked copy to make; those past the first end in .g and this number.")
     audit_topic: TopicName = Field("cdc-masker.audit", min_length=1, description="Topic of the audit entries.")
     quarantine_topic: TopicName = Field("cdc-masker.quarantine", min_length=1, description="Topic of quarantine notes.")
     keys_file: Path | None = Field(None, description="Key file, as `cdc-masker keys new` writes it.")
@@ -165,6 +167,15 @@ class Settings(BaseSettings):
     def own_topics(self, topic: str) -> bool:
         """Whether cdc-masker itself writes that topic; such a topic is never a source."""
         return topic.startswith(self.output_prefix) or topic in (self.audit_topic, self.quarantine_topic)
+
+    def output_topic(self, source: str) -> str:
+        """The topic that this generation's masked copy of `source` goes to."""
+        return output_topic(self.output_prefix, source, self.generation)
+
+    @property
+    def group(self) -> str:
+        """The consumer group that masks this generation; Kafka keeps its offsets apart from those of the others."""
+        return self.app_id if self.generation == 1 else f"{self.app_id}.g{self.generation}"
 
     def is_source(self, topic: str) -> bool:
         """Whether `source_topics` names this topic."""

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc_masker.errors import PolicyError
 from cdc_masker.events import AuditEntry
 from cdc_masker.methods import Keys
 from cdc_masker.policies import EMPTY, Policy
+from cdc_masker.ports import Generation
 
 __all__ = ["MemoryAudit", "MemoryGenerations", "MemoryKeys", "MemoryPolicies"]
 
 
 class MemoryPolicies:
-    """A `PolicySource` that gives the policy last released."""
+    """A `PolicySource` that gives the policy last released; the first is in force from the beginning."""
 
     def __init__(self, policy: Policy = EMPTY) -> None:
-        self._policy = policy
+        self._released = [policy]
 
     def release(self, policy: Policy) -> None:
-        self._policy = policy
+        self._released.append(policy)
 
-    async def current(self) -> Policy:
-        return self._policy
+    async def current(self, key_epoch: int | None = None) -> Policy:
+        for policy in reversed(self._released):
+            if key_epoch in (None, policy.key_epoch):
+                return policy
+        raise PolicyError(f"key epoch {key_epoch}", "no policy of this epoch was released")
 
 
 class MemoryGenerations:
-    """A `GenerationStore` in which each topic has generation 1."""
+    """A `GenerationStore` in which all generations are live."""
 
-    async def live(self, topics: Sequence[str]) -> dict[str, int]:
-        return dict.fromkeys(topics, 1)
+    def __init__(self) -> None:
+        self._epochs: dict[tuple[str, int], int] = {}
+
+    async def live(self) -> list[Generation]:
+        return [Generation(*copy, epoch) for copy, epoch in sorted(self._epochs.items())]
+
+    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, int]:
+        return {topic: self._epochs.setdefault((topic, number), policy.key_epoch) for topic in topics}
 
 
 class MemoryAudit:

@@ -64,7 +64,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(
-            settings.app_id,
+            settings.group,
             broker=f"kafka://{settings.kafka_brokers.split(',')[0]}",
             store="memory://",
             autodiscover=False,
@@ -78,7 +78,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
         self._resources = AsyncExitStack()
         self.transport = BatchTransport(self, settings)
         # A topic needs a name to be made; the real ones are found later.
-        self._sources = self.topic(settings.app_id, key_serializer="raw", value_serializer="raw", acks=False)
+        self._sources = self.topic(settings.group, key_serializer="raw", value_serializer="raw", acks=False)
         self.agent(self._sources, name="mask", isolated_partitions=True)(self._mask)
 
     async def on_first_start(self) -> None:

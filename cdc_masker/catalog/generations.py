@@ -1,15 +1,18 @@
-"""Which masked copy of a raw topic is the live one."""
+"""The masked copies of raw topics, and the epoch whose keys each was made with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import exists, func, literal, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from cdc_masker.catalog.database import Database
-from cdc_masker.catalog.tables import generation, policy_version
+from cdc_masker.catalog.tables import generation
 from cdc_masker.errors import SetupError
+from cdc_masker.events import output_topic
+from cdc_masker.policies import Policy
+from cdc_masker.ports import Generation
 
 __all__ = ["PostgresGenerations"]
 
@@ -23,36 +26,46 @@ class PostgresGenerations:
         self._database = database
         self._output_prefix = output_prefix
 
-    async def live(self, topics: Sequence[str]) -> dict[str, int]:
-        """The live generation of each raw topic; one that is new to the catalog is registered as generation 1.
+    async def live(self) -> list[Generation]:
+        """All that are live; several of one topic may be."""
+        columns = (generation.c.topic, generation.c.generation, generation.c.key_epoch)
+        wanted = select(*columns).where(generation.c.state == LIVE).order_by(*columns)
+        async with self._database.transaction() as connection:
+            return [Generation(*row) for row in await connection.execute(wanted)]
 
-        Workers that register the same topic at once agree. Raises `SetupError` for a topic whose output topic belongs
-        to another one, or which has generations but no live one.
+    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, int]:
+        """By raw topic, the key epoch of its generation `number`; one that is not there yet begins under `policy`.
+
+        Workers that register the same ones at once agree. Raises `SetupError` for one that is not live any more, or whose
+        output topic belongs to another raw topic.
         """
         wanted = sorted(set(topics))
         if not wanted:
             return {}
+        there = select(generation.c.topic, generation.c.key_epoch).where(
+            generation.c.topic.in_(wanted), generation.c.generation == number, generation.c.state == LIVE
+        )
         async with self._database.transaction() as connection:
-            live = select(generation.c.topic, generation.c.generation).where(
-                generation.c.topic.in_(wanted), generation.c.state == LIVE
-            )
-            found = {row.topic: row.generation for row in await connection.execute(live)}
+            found = {row.topic: row.key_epoch for row in await connection.execute(there)}
             if missing := [topic for topic in wanted if topic not in found]:
-                for topic in missing:
-                    await connection.execute(self._registration(topic))
-                found = {row.topic: row.generation for row in await connection.execute(live)}
+                rows = [self._row(number, topic, policy) for topic in missing]
+                await connection.execute(insert(generation).on_conflict_do_nothing(), rows)
+                found = {row.topic: row.key_epoch for row in await connection.execute(there)}
         for topic in wanted:
             if topic not in found:
                 raise SetupError(
-                    f"topic {topic} has no live generation in the catalog, or {self._output_prefix}{topic} is the output "
-                    "of another topic; look into table generation"
+                    f"generation {number} of topic {topic} is not live in the catalog, or "
+                    f"{output_topic(self._output_prefix, topic, number)} is the output of another topic; look into table "
+                    "generation"
                 )
         return found
 
-    def _registration(self, topic: str) -> Insert:
-        version = select(func.coalesce(func.max(policy_version.c.version), 0)).scalar_subquery()
-        first = select(literal(topic), literal(1), literal(self._output_prefix + topic), literal(LIVE), version).where(
-            ~exists().where(generation.c.topic == topic)
-        )
-        columns = ["topic", "generation", "output_topic", "state", "policy_version"]
-        return insert(generation).from_select(columns, first).on_conflict_do_nothing()
+    def _row(self, number: int, topic: str, policy: Policy) -> dict[str, str | int]:
+        return {
+            "topic": topic,
+            "generation": number,
+            "output_topic": output_topic(self._output_prefix, topic, number),
+            "state": LIVE,
+            "policy_version": policy.version,
+            "key_epoch": policy.key_epoch,
+        }

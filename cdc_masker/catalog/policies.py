@@ -37,15 +37,20 @@ class PostgresPolicies:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def current(self) -> Policy:
-        """The newest version; `EMPTY` while nobody released one, so that everything is redacted.
+    async def current(self, key_epoch: int | None = None) -> Policy:
+        """The newest version, or the newest of those with keys of that epoch; before it `EMPTY`, which redacts everything.
 
-        Raises `PolicyError` when the rows are not what was released, or when unmerged revisions contradict each other.
+        Raises `PolicyError` when the rows are not what was released, when unmerged revisions contradict each other, or
+        when there is no version of that epoch.
         """
+        newest = policy_version.select().order_by(policy_version.c.version.desc()).limit(1)
+        if key_epoch is not None:
+            newest = newest.where(policy_version.c.key_epoch == key_epoch)
         async with self._database.transaction() as connection:
-            newest = policy_version.select().order_by(policy_version.c.version.desc()).limit(1)
             version = (await connection.execute(newest)).first()
             if version is None:
+                if key_epoch not in (None, EMPTY.key_epoch):
+                    raise PolicyError(f"key epoch {key_epoch}", "no policy of this epoch was released")
                 return EMPTY
             policy = await _verified(connection, version)
         if len(version.heads) > 1:

@@ -16,13 +16,15 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
+    Uuid,
     func,
-    text,
 )
 
 __all__ = [
@@ -30,10 +32,16 @@ __all__ = [
     "METADATA",
     "audit_entry",
     "audit_quarantine",
+    "erasure",
+    "erasure_offset",
+    "erasure_subject",
     "generation",
     "in_schema",
     "policy_rule",
     "policy_version",
+    "receipt",
+    "subject_key",
+    "worker_presence",
 ]
 
 METADATA = MetaData(
@@ -96,11 +104,12 @@ generation = Table(
     Column("output_topic", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),
     Column("policy_version", BigInteger, nullable=False),
+    Column("key_epoch", Integer, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("generation > 0", name="counts_from_one"),
-    Index("generation_live_key", "topic", unique=True, postgresql_where=text("state = 'live'")),
+    CheckConstraint("key_epoch > 0", name="epoch_counts_from_one"),
 )
-"""The masked copies of each raw topic. `policy_version`: in force when it was registered; 0 is "nothing decided"."""
+"""The masked copies of each raw topic. `policy_version`: that of the worker which registered it; 0 is "nothing decided"."""
 
 audit_entry = Table(
     "audit_entry",
@@ -154,7 +163,74 @@ audit_quarantine = Table(
 )
 """One row per quarantined record; `first_offset` is its batch's, `record_timestamp` Kafka's, in milliseconds."""
 
-APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine")
+subject_key = Table(
+    "subject_key",
+    METADATA,
+    Column("domain", Text, primary_key=True),
+    Column("key_epoch", Integer, primary_key=True, autoincrement=False),
+    Column("name", LargeBinary, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""The key of one subject in one domain and epoch, wrapped. `name` is a keyed hash of the subject. Erasing deletes the row."""
+
+erasure = Table(
+    "erasure",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("begun_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("begun_by", Text, nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+)
+"""One erasure. It goes on until `completed_at`: then the keys are gone, and its offsets stand."""
+
+erasure_subject = Table(
+    "erasure_subject",
+    METADATA,
+    Column("domain", Text, primary_key=True),
+    Column("name", LargeBinary, primary_key=True),
+    Column("number", BigInteger, ForeignKey("erasure.number"), primary_key=True, autoincrement=False),
+    Index("erasure_subject_number_idx", "number"),
+)
+"""Whom an erasure is about: a subject, by its name in each domain."""
+
+erasure_offset = Table(
+    "erasure_offset",
+    METADATA,
+    Column("number", BigInteger, ForeignKey("erasure.number"), primary_key=True, autoincrement=False),
+    Column("topic", Text, primary_key=True),
+    Column("incarnation", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+)
+"""Up to where records are erased: those before `next_offset`."""
+
+worker_presence = Table(
+    "worker_presence",
+    METADATA,
+    Column("worker", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("acknowledged", BigInteger, nullable=False),
+    Column("here_until", DateTime(timezone=True), nullable=False),
+)
+"""The workers that may hold keys of subjects. Those of erasures up to `acknowledged` they hold no more."""
+
+receipt = Table(
+    "receipt",
+    METADATA,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("login", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("subject", LargeBinary),
+    Column("reason", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+)
+"""What somebody did with keys: `erase`, `reveal`, `destroy_key`. `about` names a domain, a rule or a key."""
+
+APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine", "erasure_subject", "receipt")
 
 
 def in_schema(schema: str) -> MetaData:

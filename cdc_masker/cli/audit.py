@@ -18,7 +18,17 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Look at the audit.", no_args_is_help=True)
 
-_COLUMNS = ("masked at", "topic", "partition", "offsets", *(fate.value for fate in Fate), "policy", "epoch", "worker")
+_COLUMNS = (
+    "masked at",
+    "topic",
+    "generation",
+    "partition",
+    "offsets",
+    *(fate.value for fate in Fate),
+    "policy",
+    "epoch",
+    "worker",
+)
 
 
 @app.callback()
@@ -61,6 +71,7 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
     return (
         datetime.fromtimestamp(entry.masked_at / 1000, UTC).isoformat(sep=" ", timespec="milliseconds"),
         entry.topic,
+        str(entry.generation),
         str(entry.partition),
         f"{entry.first_offset}-{entry.last_offset}",
         *(str(entry.counts.get(fate, 0)) for fate in Fate),

@@ -14,7 +14,7 @@ import msgspec
 from cdc_masker.errors import SetupError
 from cdc_masker.kafka.wire import Committed
 
-__all__ = ["Checkpoint", "PartitionHalted", "Resumption", "halted_by_incarnation", "resume"]
+__all__ = ["Checkpoint", "PartitionHalted", "Resumption", "check_epoch", "halted_by_incarnation", "resume"]
 
 
 class PartitionHalted(SetupError):
@@ -115,3 +115,16 @@ def halted_by_incarnation(topic: str, partition: int) -> PartitionHalted:
         "the topic was deleted and made again since it was last masked; make a new copy of it under another "
         "CDC_MASKER_APP_ID and CDC_MASKER_OUTPUT_PREFIX",
     )
+
+
+def check_epoch(topic: str, partition: int, *, generation: int, began: int, used: int) -> None:
+    """Raises `PartitionHalted` unless the keys in use are of the epoch that the topic's generation began under."""
+    if began != used:
+        raise PartitionHalted(
+            topic,
+            partition,
+            "other_epoch",
+            f"its generation {generation} was begun with keys of epoch {began}, and the policy in use has epoch {used}; mask "
+            "topics whose generations began under different epochs with workers of their own, by CDC_MASKER_SOURCE_TOPICS, or "
+            "begin a new generation of all of them with CDC_MASKER_GENERATION",
+        )

@@ -2,7 +2,7 @@
 
 A lane lives from one assignment to the next revocation. It opens in this order, which is what makes it exactly once:
 
-1. make sure that the output has the partition;
+1. make sure that the output has the partition, and that all of it is made with keys of one epoch;
 2. start the publisher: that ends the work of every earlier one and settles its open transaction;
 3. only then read the committed offset, decide where to go on, and wait for a policy at least as new;
 4. seek there. From now on batches come in.
@@ -31,7 +31,14 @@ from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.events import AuditEntry, Outcome, Record
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
-from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, Resumption, halted_by_incarnation, resume
+from cdc_masker.kafka.checkpoints import (
+    Checkpoint,
+    PartitionHalted,
+    Resumption,
+    check_epoch,
+    halted_by_incarnation,
+    resume,
+)
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.maskers import Maskers
@@ -98,7 +105,6 @@ class Lane:
         self._seek = seek
         self._publisher: Publisher | None = None
         self._work: asyncio.Task[None] | None = None
-        self._generation = 0
         self._largest = 0
         self._halted: str | None = None
         self.partition = partition
@@ -163,7 +169,7 @@ class Lane:
     async def _open(self) -> None:
         try:
             resumption = await self._resume()
-            while self._parts.maskers.version < resumption.policy:
+            while self._parts.maskers.policy.version < resumption.policy:
                 logger.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
                 await self._parts.maskers.changed()
             self.next = resumption.offset
@@ -191,20 +197,22 @@ class Lane:
 
     async def _fence_and_find(self) -> Resumption:
         parts, topic = self._parts, self.partition.topic
+        generation = parts.settings.generation
         output = await parts.topics.ensure_output(topic)
         self._largest = output.largest
-        self._generation = (await parts.generations.live([topic]))[topic]
+        epochs = await parts.generations.register(generation, [topic], parts.maskers.policy)
+        check_epoch(*self.partition, generation=generation, began=epochs[topic], used=parts.maskers.policy.key_epoch)
         if self._publisher is not None:
             await self._publisher.stop()
-        self._publisher = Publisher(parts.settings, self.partition, output, self._generation)
+        self._publisher = Publisher(parts.settings, self.partition, output)
         await asyncio.wait_for(self._publisher.start(), parts.settings.transaction_timeout)
 
-        committed = (await parts.cluster.committed(parts.settings.app_id, [self.partition])).get(self.partition)
+        committed = (await parts.cluster.committed(parts.settings.group, [self.partition])).get(self.partition)
         self.incarnation = await self._topic_id()
         audited, masked_before = None, False
         if committed is None:
             await parts.lag.settle()  # what was published before the fence is in PostgreSQL after this
-            audited = await parts.audit.last_offset(self._generation, self.incarnation, *self.partition)
+            audited = await parts.audit.last_offset(generation, self.incarnation, *self.partition)
             if audited is None:
                 target = TopicPartition(output.topic, self.partition.partition)
                 masked_before = await parts.cluster.has_records(target)
@@ -230,7 +238,7 @@ class Lane:
     async def _mask_and_publish(self, batch: Batch) -> None:
         assert self._publisher is not None  # the lane runs
         started = time.perf_counter()
-        masker = self._parts.maskers.get(self._generation, self._largest)  # pinned for the whole batch
+        masker = self._parts.maskers.get(self._largest)  # pinned for the whole batch
         policy = masker.policy
         try:
             outcomes = masker.mask_batch(batch.records)
@@ -238,7 +246,7 @@ class Lane:
             entry = evidence.audit_entry(
                 outcomes,
                 policy=policy,
-                generation=self._generation,
+                generation=self._parts.settings.generation,
                 incarnation=self.incarnation,
                 masked_at=time.time_ns() // 1_000_000,
                 worker=self._parts.worker,

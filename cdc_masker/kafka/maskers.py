@@ -1,5 +1,7 @@
 """Which policy masks now, and the maskers made of it.
 
+A worker makes one generation, whose keys are of one epoch: of versions that were released, only those of this epoch count.
+
 What always holds: a version is used only when its digest was verified (the source does that) and it compiles; the version in
 use is never replaced by an older one or by other content under the same number. A version that is refused leaves the one
 before in use. Who masks a batch asks once for its masker and keeps it for the batch: versions change between batches only.
@@ -26,29 +28,31 @@ logger = logging.getLogger(__name__)
 
 
 class Maskers:
-    """Maskers under the policy in force, by generation and by the largest batch that their output takes."""
+    """Maskers under the policy in use, by the largest batch that their output takes."""
 
     def __init__(self, settings: Settings, source: PolicySource, keys: Keys, policy: Policy) -> None:
         self._settings = settings
         self._source = source
         self._keys = keys
         self._policy = policy
-        self._maskers: dict[tuple[int, int], Masker] = {}
+        self._maskers: dict[int, Masker] = {}
         self._news = asyncio.Event()
         self._told: dict[tuple[str, str], set[str]] = {}
-        self.get(1, 1 << 20)  # so that a policy that does not compile is refused here
+        self.get(1 << 20)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
+        metrics.KEY_EPOCH.set(policy.key_epoch)
+        metrics.GENERATION.set(settings.generation)
 
     @property
-    def version(self) -> int:
-        return self._policy.version
+    def policy(self) -> Policy:
+        """The version in use."""
+        return self._policy
 
-    def get(self, generation: int, largest: int) -> Masker:
-        """The masker for one generation of topics whose record batches may have `largest` bytes."""
-        masker = self._maskers.get((generation, largest))
+    def get(self, largest: int) -> Masker:
+        """The masker for topics whose record batches may have `largest` bytes."""
+        masker = self._maskers.get(largest)
         if masker is None:
-            masker = self._masker(self._policy, generation, largest)
-            self._maskers[generation, largest] = masker
+            masker = self._maskers[largest] = self._masker(self._policy, largest)
         return masker
 
     def undecided(self) -> dict[str, frozenset[str]]:
@@ -78,19 +82,19 @@ class Maskers:
     async def refresh(self) -> None:
         """Looks for a new version and uses it from the next batch on. Never raises for a version that is not fit."""
         try:
-            policy = await self._source.current()
+            policy = await self._source.current(self._policy.key_epoch)
             if (policy.version, policy.digest) == (self._policy.version, self._policy.digest):
                 return
             self._replace(policy)
         except TransientError:
-            logger.warning("the catalog can't be reached; masking goes on under policy version %d", self.version)
+            logger.warning("the catalog can't be reached; masking goes on under policy version %d", self._policy.version)
         except CdcMaskerError as error:
             self._refuse(error)
 
     def _replace(self, policy: Policy) -> None:
         if policy.version <= self._policy.version:
-            raise PolicyError("version", f"{policy.version} is not newer than {self.version}, which is in use")
-        maskers = {slot: self._masker(policy, *slot) for slot in self._maskers}
+            raise PolicyError("version", f"{policy.version} is not newer than {self._policy.version}, which is in use")
+        maskers = {largest: self._masker(policy, largest) for largest in self._maskers}
         self._policy, self._maskers = policy, maskers
         self._news.set()
         self._news = asyncio.Event()
@@ -99,13 +103,13 @@ class Maskers:
 
     def _refuse(self, error: CdcMaskerError) -> None:
         metrics.POLICIES_REFUSED.inc()
-        logger.error("%s; masking goes on under policy version %d", error, self.version)
+        logger.error("%s; masking goes on under policy version %d", error, self._policy.version)
 
-    def _masker(self, policy: Policy, generation: int, largest: int) -> Masker:
+    def _masker(self, policy: Policy, largest: int) -> Masker:
         return Masker(
             policy,
             self._keys,
-            generation=generation,
+            generation=self._settings.generation,
             output_prefix=self._settings.output_prefix,
             max_record_bytes=largest,
             guard=EgressGuard(self._settings.guard_every),

@@ -57,12 +57,12 @@ class Publication:
 class Publisher:
     """The only one that may publish for `source` in this generation, from its start until another one starts."""
 
-    def __init__(self, settings: Settings, source: TopicPartition, output: Output, generation: int) -> None:
+    def __init__(self, settings: Settings, source: TopicPartition, output: Output) -> None:
         self._settings = settings
         self._source = source
         self._output = output
         self._key = f"{source.topic}-{source.partition}".encode()
-        self._transactional_id = f"{settings.app_id}-{generation}-{source.topic}-{source.partition}"
+        self._transactional_id = f"{settings.app_id}-{settings.generation}-{source.topic}-{source.partition}"
         self._producer: Any = None
 
     async def start(self) -> None:
@@ -118,7 +118,7 @@ class Publisher:
         for topic, values in ((settings.quarantine_topic, publication.notes), (settings.audit_topic, [publication.entry])):
             deliveries += await self._send(topic, 0, [(timestamp, self._key, value, []) for value in values])
         position = OffsetAndMetadata(publication.offset, publication.metadata)
-        await self._producer.send_offsets_to_transaction({self._source: position}, settings.app_id)
+        await self._producer.send_offsets_to_transaction({self._source: position}, settings.group)
         await asyncio.gather(*deliveries)
 
     async def _send(self, topic: str, partition: int, rows: Iterable[_Row]) -> list[asyncio.Future[Any]]:

@@ -25,6 +25,7 @@ from cdc_masker.kafka.lanes import Parts
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.keys import FileKeys
+from cdc_masker.policies import Policy
 from cdc_masker.settings import PREFIX, Settings
 
 __all__ = ["check", "start"]
@@ -64,7 +65,7 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     deadline = time.monotonic() + settings.startup_timeout * _WAITING_SHARE - seconds_gone
 
     catalog: Catalog = await resources.enter_async_context(open_catalog(settings))
-    policy = await _patiently("PostgreSQL", catalog.policies.current, deadline)
+    policy = await _patiently("PostgreSQL", lambda: _policy(settings, catalog), deadline)
     await _patiently("PostgreSQL", catalog.audit.check, deadline)
     maskers = Maskers(settings, catalog.policies, keys, policy)
 
@@ -73,7 +74,7 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     await _patiently("Kafka", cluster.start, deadline)
     topics = Topics(cluster, settings)
     sources = await _patiently("Kafka", lambda: _prepare(settings, topics), deadline)
-    await _patiently("PostgreSQL", lambda: catalog.generations.live(sorted(sources)), deadline)
+    await _patiently("PostgreSQL", lambda: catalog.generations.register(settings.generation, sorted(sources), policy), deadline)
     return Parts(
         settings=settings,
         worker=settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
@@ -85,6 +86,13 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
         maskers=maskers,
         alarm=GuardAlarm(settings.guard_limit),
     ), sources
+
+
+async def _policy(settings: Settings, catalog: Catalog) -> Policy:
+    """The newest policy of the epoch that this generation began under, of any epoch if it is to begin now."""
+    live = await catalog.generations.live()
+    epochs = [each.key_epoch for each in live if each.number == settings.generation and settings.is_source(each.topic)]
+    return await catalog.policies.current(max(epochs, default=None))
 
 
 async def _prepare(settings: Settings, topics: Topics) -> frozenset[str]:

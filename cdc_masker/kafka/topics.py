@@ -62,9 +62,8 @@ class Topics:
         if source not in found:
             raise SetupError(f"topic {source} is missing; create it, or change CDC_MASKER_SOURCE_TOPICS")
         largest = int((await self._cluster.settings_of(source))[_LARGEST])
-        return await self._ensure(
-            found, self._settings.output_prefix + source, partitions=found[source].partitions, largest=largest
-        )
+        output = self._settings.output_topic(source)
+        return await self._ensure(found, output, partitions=found[source].partitions, largest=largest)
 
     async def _ensure(self, found: Mapping[str, Topic], name: str, *, partitions: int, largest: int) -> Output:
         if name not in found:

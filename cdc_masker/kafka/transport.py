@@ -66,8 +66,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         session = int(settings.session_timeout * 1000)
         return AIOKafkaConsumer(
             **settings.kafka_client(),
-            client_id=settings.app_id,
-            group_id=settings.app_id,
+            client_id=settings.group,
+            group_id=settings.group,
             isolation_level="read_committed",
             auto_offset_reset="none",
             enable_auto_commit=False,

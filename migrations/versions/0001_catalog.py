@@ -117,14 +117,14 @@ def _make_tables(schema: str) -> None:
         sa.Column("output_topic", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("policy_version", sa.BigInteger, nullable=False),
+        sa.Column("key_epoch", sa.Integer, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("topic", "generation", name="generation_pkey"),
         sa.UniqueConstraint("output_topic", name="generation_output_topic_key"),
         sa.CheckConstraint("generation > 0", name=op.f("generation_counts_from_one_check")),
+        sa.CheckConstraint("key_epoch > 0", name=op.f("generation_epoch_counts_from_one_check")),
         schema=schema,
     )
-    live = sa.text("state = 'live'")
-    op.create_index("generation_live_key", "generation", ["topic"], unique=True, postgresql_where=live, schema=schema)
     op.create_table(
         "audit_entry",
         sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from cdc_masker.catalog import commands, open_catalog
-from cdc_masker.errors import KeyringError, Reason
+from cdc_masker.errors import KeyringError, PolicyError, Reason
 from cdc_masker.events import AuditEntry, Fate, QuarantineNote
 from cdc_masker.keys import FileKeys, new_keyring, write
-from cdc_masker.policies import EMPTY
-from cdc_masker.ports import AuditStore, GenerationStore, KeySource, PolicySource
+from cdc_masker.policies import EMPTY, Policy, Rule
+from cdc_masker.ports import AuditStore, Generation, GenerationStore, KeySource, PolicySource
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryKeys, MemoryPolicies
+from tests.migrations.kit import Revisions
 
 ENTRY = AuditEntry(
     generation=1,
@@ -79,19 +80,68 @@ async def audit(catalog: Settings | None) -> AsyncIterator[AuditStore]:
 
 
 async def test_policies_before_anybody_decided_redact_everything(policies: PolicySource) -> None:
-    assert await policies.current() == EMPTY
+    assert await policies.current() == await policies.current(1) == EMPTY
+    with pytest.raises(PolicyError, match="key epoch 2: no policy of this epoch was released"):
+        await policies.current(2)
 
 
-async def test_generations_start_at_one_and_stay(generations: GenerationStore) -> None:
-    assert await generations.live([]) == {}
-    assert await generations.live(["b", "a", "b"]) == {"a": 1, "b": 1}
-    assert await generations.live(["b", "c"]) == {"b": 1, "c": 1}
+@pytest.fixture
+def rotated_catalog(catalog: Settings | None, tmp_path: Path) -> Settings | None:
+    if catalog is not None:
+        revisions = Revisions(tmp_path)
+        changes = ("keep_column('s.t', 'a', reason='r')", "keep_column('s.t', 'b', reason='r')", "use_key_epoch(2)")
+        for number, change in enumerate(changes):
+            revisions.write(f"r{number}", f"r{number - 1}" if number else None, f"op.{change}")
+        commands.upgrade(catalog, tmp_path)
+    return catalog
+
+
+@pytest.fixture
+async def rotated(rotated_catalog: Settings | None) -> AsyncIterator[PolicySource]:
+    """Three versions: the first two keep a column more each, the third has keys of another epoch."""
+    if rotated_catalog is None:
+        source = MemoryPolicies()
+        for version, columns, epoch in ((1, "a", 1), (2, "ab", 1), (3, "ab", 2)):
+            rules = [Rule(schema="s", table="t", column=column, method="keep", reason="r") for column in columns]
+            source.release(Policy.of(version, key_epoch=epoch, rules=rules))
+        yield source
+        return
+    async with open_catalog(rotated_catalog) as opened:
+        yield opened.policies
+
+
+async def test_policies_of_another_epoch_are_not_met(rotated: PolicySource) -> None:
+    newest, first, second = await rotated.current(), await rotated.current(1), await rotated.current(2)
+    assert (newest.version, newest.key_epoch) == (3, 2)
+    assert (first.version, first.key_epoch, [rule.column for rule in first.rules]) == (2, 1, ["a", "b"])
+    assert second == newest
+    with pytest.raises(PolicyError, match="key epoch 3"):
+        await rotated.current(3)
+
+
+FIRST, SECOND = Policy.of(3), Policy.of(4, key_epoch=2)
+
+
+async def test_a_generation_keeps_the_epoch_that_it_began_under(generations: GenerationStore) -> None:
+    assert await generations.live() == []
+    assert await generations.register(1, [], FIRST) == {}
+    assert await generations.register(1, ["b", "a", "b"], FIRST) == {"a": 1, "b": 1}
+    assert await generations.register(1, ["b", "c"], SECOND) == {"b": 1, "c": 2}
+
+
+async def test_generations_of_a_topic_live_beside_each_other(generations: GenerationStore) -> None:
+    await generations.register(2, ["b", "a"], SECOND)
+    await generations.register(1, ["a"], FIRST)
+    assert await generations.live() == [Generation("a", 1, 1), Generation("a", 2, 2), Generation("b", 2, 2)]
 
 
 async def test_generations_agree_when_asked_at_once(generations: GenerationStore) -> None:
     topics = [f"topic-{number}" for number in range(20)]
-    answers = await asyncio.gather(*(generations.live(topics[start:]) for start in range(4)))
-    assert all(set(answer.values()) == {1} for answer in answers)
+    asked = [generations.register(1, topics[start:], policy) for start in range(4) for policy in (FIRST, SECOND)]
+    answers = await asyncio.gather(*asked)
+    live = {generation.topic: generation.key_epoch for generation in await generations.live()}
+    assert sorted(live) == sorted(topics)
+    assert all(answer.items() <= live.items() for answer in answers)
 
 
 async def test_audit_stores_each_entry_once(audit: AuditStore) -> None:

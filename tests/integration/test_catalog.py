@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 from cdc_masker.catalog import Catalog, commands, open_catalog
 from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError
 from cdc_masker.events import AuditEntry, Fate, QuarantineNote
-from cdc_masker.policies import Policy
+from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 
@@ -133,23 +133,31 @@ async def test_tampered_rows_are_refused(settings: Settings, database: Database,
 
 async def test_a_generation_records_the_policy_it_began_under(settings: Settings, database: Database) -> None:
     async with open_catalog(settings) as catalog:
-        assert await catalog.generations.live(["shop.crm.customers"]) == {"shop.crm.customers": 1}
+        await catalog.generations.register(1, ["shop.crm.customers"], await catalog.policies.current())
+        await catalog.generations.register(2, ["shop.crm.customers"], Policy.of(7, key_epoch=3))
     connection = await asyncpg.connect(database.dsn, ssl=False)
-    row = await connection.fetchrow("SELECT output_topic, state, policy_version FROM cdc_masker.generation")
+    rows = await connection.fetch(
+        "SELECT generation, output_topic, state, policy_version, key_epoch FROM cdc_masker.generation ORDER BY 1"
+    )
     await connection.close()
-    assert tuple(row) == ("masked.shop.crm.customers", "live", 1)
+    assert [tuple(row) for row in rows] == [
+        (1, "masked.shop.crm.customers", "live", 1, 1),
+        (2, "masked.shop.crm.customers.g2", "live", 7, 3),
+    ]
 
 
 async def test_generations_that_contradict_are_refused(settings: Settings, database: Database) -> None:
     await execute(
         database.dsn,
-        "INSERT INTO cdc_masker.generation VALUES ('old', 1, 'masked.old', 'retired', 0)",
-        "INSERT INTO cdc_masker.generation VALUES ('other', 1, 'masked.new', 'live', 0)",
+        "INSERT INTO cdc_masker.generation VALUES ('old', 1, 'masked.old', 'retired', 0, 1)",
+        "INSERT INTO cdc_masker.generation VALUES ('other', 1, 'masked.new', 'live', 0, 1)",
+        "INSERT INTO cdc_masker.generation VALUES ('old.g2', 1, 'masked.old.g2', 'live', 0, 1)",
     )
     async with open_catalog(settings) as catalog:
-        for topic in ("old", "new"):
-            with pytest.raises(SetupError, match=f"topic {topic} has no live generation"):
-                await catalog.generations.live([topic])
+        for topic, number in (("old", 1), ("new", 1), ("old", 2)):
+            with pytest.raises(SetupError, match=f"generation {number} of topic {topic} is not live in the catalog, or masked"):
+                await catalog.generations.register(number, [topic], EMPTY)
+        assert [each.topic for each in await catalog.generations.live()] == ["old.g2", "other"]
 
 
 async def test_audit_entries_come_back_as_they_were(settings: Settings) -> None:
@@ -176,7 +184,7 @@ def closed_port() -> int:
 
 ASKS: dict[str, Callable[[Catalog], Awaitable[object]]] = {
     "policies": lambda catalog: catalog.policies.current(),
-    "generations": lambda catalog: catalog.generations.live(["t"]),
+    "generations": lambda catalog: catalog.generations.register(1, ["t"], EMPTY),
     "audit": lambda catalog: catalog.audit.append([ENTRY]),
 }
 
@@ -318,7 +326,7 @@ def test_the_command_line(database: Database, policies: Path) -> None:
     asyncio.run(fill())
     first, line = run("audit", "show", "--topic", ENTRY.topic).splitlines()
     assert first == header
-    assert line.split("\t")[:4] == ["2023-11-14 22:13:20.123+00:00", ENTRY.topic, "0", "0-9"]
+    assert line.split("\t")[:5] == ["2023-11-14 22:13:20.123+00:00", ENTRY.topic, "1", "0", "0-9"]
     assert len(run("audit", "show", "--limit", "1").splitlines()) == 2
     shown = json.loads(run("audit", "show", "--json", "--topic", ENTRY.topic))
     assert shown["counts"] == {"masked": 9, "quarantined": 1}

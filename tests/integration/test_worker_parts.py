@@ -85,19 +85,19 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def test_a_policy_is_replaced_by_a_newer_one_only(settings: Settings) -> None:
     source = MemoryPolicies(policy(2))
     maskers = Maskers(settings, source, new_keyring(), policy(2))
-    before = maskers.get(1, 1 << 20)
+    before = maskers.get(1 << 20)
     for refused in (policy(1), policy(2, "redact"), policy(3, "no-such-method")):
         count = policies_refused()
         source.release(refused)
         await maskers.refresh()
-        assert maskers.get(1, 1 << 20) is before
+        assert maskers.get(1 << 20) is before
         assert policies_refused() == count + 1
     changed = asyncio.ensure_future(maskers.changed())
     await asyncio.sleep(0)
     source.release(policy(4))
     await maskers.refresh()
     await asyncio.wait_for(changed, 1)
-    assert maskers.version == maskers.get(1, 1 << 20).policy.version == 4
+    assert maskers.policy.version == maskers.get(1 << 20).policy.version == 4
     assert before.policy.version == 2  # a batch that holds it is masked by it to its end
 
 

@@ -45,7 +45,7 @@ def filled(settings: Settings, database: Database, revisions: Revisions) -> Data
         database.dsn,
         f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=0)}",
         f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=0)}",
-        "INSERT INTO cdc_masker.generation VALUES ('t', 1, 'masked.t', 'live', 1)",
+        "INSERT INTO cdc_masker.generation VALUES ('t', 1, 'masked.t', 'live', 1, 1)",
         "SELECT 1",
     )
     return database
@@ -83,7 +83,7 @@ def test_the_worker_reads_policies_and_inserts_audit(filled: Database, login: Ca
         assert query(worker, f"SELECT count(*) > 0 FROM cdc_masker.{table}") == [(True,)]
     query(worker, f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=1)}")
     query(worker, f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=1)}")
-    query(worker, "INSERT INTO cdc_masker.generation VALUES ('u', 1, 'masked.u', 'live', 1)")
+    query(worker, "INSERT INTO cdc_masker.generation VALUES ('u', 1, 'masked.u', 'live', 1, 1)")
     for statement in (
         "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', 'f', 'f', 'f', null, null)",
         "SELECT cdc_masker.release_policy('{}', '', '')",

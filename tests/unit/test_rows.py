@@ -185,7 +185,7 @@ def test_the_outcome_says_where_the_record_came_from_and_goes_to() -> None:
 
 def test_target_and_header_follow_generation_and_prefix() -> None:
     outcome = Masker(EMPTY, KEYS, generation=4, output_prefix="safe-").mask(record(change(after=ROW)))
-    assert outcome.target == f"safe-{TOPIC}"
+    assert outcome.target == f"safe-{TOPIC}.g4"
     assert outcome.headers == (("cdc-masker", b"v=1;p=2;o=41;g=4;pv=0;ke=1"),)
 
 
