@@ -20,10 +20,10 @@ from cdc_masker.errors import InputError, Reason
 from cdc_masker.events import Fate, Outcome, Record, output_topic
 from cdc_masker.flattened import FlattenedRow
 from cdc_masker.guard import WHOLE, EgressGuard
-from cdc_masker.lookup import Table
+from cdc_masker.lookup import Table, as_in_topics
 from cdc_masker.methods import METHODS, NO_SUBJECTS, Context, Keys, Method, MissingSubject, Subjects
 from cdc_masker.plans import Plans
-from cdc_masker.policies import ANY_SERVER, Policy, Rule
+from cdc_masker.policies import ANY_SERVER, EnvelopeShape, Policy, Rule
 
 __all__ = ["HEADER", "Masker"]
 
@@ -57,10 +57,9 @@ class Masker:
         self._plans = Plans(self._engine)
         self._headers = frozenset(policy.headers)
         self._flattened = frozenset(each.topic for each in policy.envelopes if each.shape == "flattened")
-        self._dropped = frozenset(
-            each.topic for each in policy.envelopes if each.shape == "signals" and self._unnamed(each.topic)
-        )
-        self._prefixes = frozenset(rule.table for rule in policy.rules if not rule.schema)
+        self._dropped = frozenset(each.topic for each in policy.envelopes if _drops(each, policy.rules))
+        named = {(rule.schema, rule.table) for rule in policy.rules} | {(each.schema, each.table) for each in policy.tables}
+        self._prefixes = frozenset(table for schema, table in named if not schema)
         self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}"
         self._output_prefix = output_prefix
         self._generation = generation
@@ -166,14 +165,6 @@ class Masker:
         prefix = event.body.prefix()
         return Table(source.name, "", prefix if prefix in self._prefixes else "", topic)
 
-    def _unnamed(self, topic: str) -> bool:
-        """Whether no rule names the table whose rows are in that topic."""
-        try:
-            table = self._engine.lookup.table_of(topic)
-        except InputError:  # rules name even two
-            return False
-        return not any(_names(rule, table) for rule in self.policy.rules)
-
     def _published(
         self, record: Record, fate: Fate, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
     ) -> Outcome:
@@ -245,10 +236,19 @@ def _columns(key: Key | None) -> frozenset[str]:
     return frozenset() if key is None else frozenset(key.columns)
 
 
-def _names(rule: Rule, table: Table) -> bool:
-    """Whether the rule is about the table; without a server, about that of any."""
-    ours = not table.server or rule.server in (table.server, ANY_SERVER)
-    return ours and (rule.schema, rule.table) == (table.schema, table.name)
+def _drops(shape: EnvelopeShape, rules: Iterable[Rule]) -> bool:
+    """Whether a topic holds signals, and no rule names their table."""
+    return shape.shape == "signals" and not any(_names(rule, shape) for rule in rules)
+
+
+def _names(rule: Rule, shape: EnvelopeShape) -> bool:
+    """Whether the rule writes out the table whose rows are in that topic, as stated or as the topic's name ends."""
+    if shape.table is not None:
+        server, named = shape.server or rule.server, (rule.schema, rule.table) == (shape.schema, shape.table)
+    else:
+        server = shape.topic.removesuffix("." + as_in_topics(f"{rule.schema}.{rule.table}"))
+        named = server != shape.topic
+    return named and rule.server in (server, ANY_SERVER)
 
 
 def _fate(event: Event) -> Fate:

@@ -12,7 +12,7 @@ from cdc_masker.errors import PolicyError, Reason
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.leaks.anatomy import Anatomy
 from cdc_masker.pipeline import Masker
-from cdc_masker.policies import Policy, Rule
+from cdc_masker.policies import Policy, Rule, TableDefault
 from tests.unit.building import KEYS, change, compact, described, envelope_schema, masker, payload, record, row_schema
 from tests.unit.connect_json import misfits
 
@@ -75,6 +75,15 @@ def test_a_rule_of_one_server_is_about_its_messages_only() -> None:
     for server, kept in (("shop", CONTENT), ("other", None)):
         outcome = masker(about("content", "keep", server=server)).mask(emitted(HINT))
         assert payload(outcome.value)["message"]["content"] == kept
+
+
+@pytest.mark.parametrize(("default", "fate"), [("drop", Fate.MASKED), ("quarantine", Fate.QUARANTINED)])
+def test_a_prefix_may_have_a_default_of_its_own(default: Any, fate: Fate) -> None:
+    policy = Policy.of(1, rules=RULES, tables=[TableDefault(schema="", table="audit", default=default)])
+    outcome = clean(Masker(policy, KEYS).mask(emitted("audit")))
+    assert outcome.fate is fate
+    assert outcome.value is None or set(payload(outcome.value)["message"]) == {"prefix"}
+    assert set(payload(Masker(policy, KEYS).mask(emitted("other")).value)["message"]) == {"prefix", "content"}
 
 
 @pytest.mark.parametrize("prefix", [HINT, CANARY])

@@ -74,6 +74,7 @@ def test_signals_whose_table_a_rule_names_are_masked() -> None:
         (named(server="shop"), {"schema": "debezium", "table": "signals"}, True),
         (named(server="shop"), {"schema": "debezium", "table": "signals", "server": "shop"}, True),
         (named(server="shop"), {"schema": "debezium", "table": "signals", "server": "other"}, False),
+        (named(server="shop"), {"schema": "debezium", "table": "others"}, False),
         (named(), {"schema": "debezium", "table": "signals", "server": "other"}, True),
     ],
 )
@@ -82,9 +83,23 @@ def test_the_policy_may_state_the_table_of_a_renamed_topic(rule: Rule, stated: d
     assert outcome.fate is (Fate.MASKED if masked else Fate.DROPPED)
 
 
+@pytest.mark.parametrize(("server", "masked"), [("shop", True), ("other", False), ("*", True)])
+def test_the_name_of_a_topic_tells_the_server(server: str, masked: bool) -> None:
+    assert signals(named(server=server)).mask(sent()).fate is (Fate.MASKED if masked else Fate.DROPPED)
+
+
 def test_where_rules_name_two_tables_of_the_topics_name_nothing_is_dropped() -> None:
     rules = (named("signals-ä"), named("signals-ö"))
     assert signals(*rules, topic="shop.debezium.signals-_").mask(sent("shop.debezium.signals-_")).fate is Fate.MASKED
+
+
+@pytest.mark.parametrize("topic", [SIGNALS, f"eu.{SIGNALS}"])
+@pytest.mark.parametrize(
+    ("schema", "table", "masked"), [("*", "*", False), ("*", "signals", False), ("debezium", "signals", True)]
+)
+def test_a_pattern_names_a_table_if_it_writes_the_name_out(topic: str, schema: str, table: str, masked: bool) -> None:
+    pattern = Rule(schema=schema, table=table, column="dat*", method="redact", pattern=True)
+    assert clean(signals(pattern, topic=topic).mask(sent(topic))).fate is (Fate.MASKED if masked else Fate.DROPPED)
 
 
 def test_half_a_table_is_refused_here_too() -> None:
