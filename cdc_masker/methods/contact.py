@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import hmac
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.kinds import Kind, kind_of
+from cdc_masker.kinds import Kind
 from cdc_masker.methods.base import Column, Disclosure, Keys, Misfit, Transform, Uniqueness, Unmaskable, redaction
+from cdc_masker.methods.canonical import Form, Joining, form_of, reader
 from cdc_masker.methods.network import host_name
-from cdc_masker.methods.subjects import Keyed
 from cdc_masker.policies import Domain
-from cdc_masker.schemas import Type, from_postgres
+from cdc_masker.schemas import Type
 
 __all__ = ["Email"]
 
@@ -30,7 +29,7 @@ _QUOTED = r'"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*"'
 _ADDRESS = re.compile(rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@([^@]+)")
 
 
-class Email(Keyed, frozen=True):
+class Email(Joining, frozen=True):
     """A keyed token in place of the name before the `@`; the site stays, or with `keep="tld"` its top level only.
 
     Columns whose rules name the same `domain` join. Of a site's top level `de` the output is `TOKEN@de.invalid`.
@@ -44,9 +43,9 @@ class Email(Keyed, frozen=True):
 
     def check(self, place: str, declared: Type | None, domains: Mapping[str, Domain]) -> None:
         super().check(place, declared, domains)
-        domain = domains.get(self.domain) if self.domain is not None else None
-        type_ = from_postgres(domain.type) if domain is not None and domain.type is not None else None
-        if type_ is not None and kind_of(type_) is not Kind.TEXT:
+        space = domains.get(self.domain or "")
+        form = None if space is None else form_of(space, declared, named=True)
+        if form is not None and form.kind is not Kind.TEXT:
             raise PolicyError(place, f"domain {self.domain!r} does not compare values as texts; email needs one that does")
 
     def shows_no_more_than(self, other: Self) -> bool:
@@ -56,7 +55,7 @@ class Email(Keyed, frozen=True):
         space = column.space(self.domain)
         name = space.name.encode()
         prefix = len(name).to_bytes(4, "big") + name
-        form = (_folded if space.fold_case else _normal) if self.domain is not None else str
+        form = reader(Form(Kind.TEXT, normalise=self.domain is not None, fold=space.fold_case), None)
         top_level_only = self.keep == "tld"
 
         def make(key: bytes) -> Callable[[Any], str]:
@@ -64,7 +63,7 @@ class Email(Keyed, frozen=True):
                 if not isinstance(value, str):
                     raise Unmaskable
                 site = _site(value)
-                token = hmac.digest(key, prefix + form(value).encode(), "sha256").hex()[:_HEX_DIGITS]
+                token = hmac.digest(key, prefix + form(value), "sha256").hex()[:_HEX_DIGITS]
                 return f"{token}@{site.rpartition('.')[2]}.invalid" if top_level_only else f"{token}@{site}"
 
             return function
@@ -81,11 +80,3 @@ def _site(text: str) -> str:
     if "." not in site or site.rpartition(".")[2].isdecimal():
         raise Unmaskable(Misfit.FORMAT)
     return site
-
-
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _folded(text: str) -> str:
-    return _normal(_normal(text).casefold())

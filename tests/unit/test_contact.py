@@ -54,19 +54,13 @@ def test_the_same_name_at_two_sites_has_two_tokens(local: str, one: str, other: 
 
 def test_the_token_is_what_its_description_says() -> None:
     key = KEYS.derive("email", "people", 1)
-    message = b"\x00\x00\x00\x06people" + b"anna@example.com"
-    assert (
-        masking("email", domain="people")("anna@example.com") == f"{hmac.digest(key, message, 'sha256').hex()[:32]}@example.com"
-    )
+    digest = hmac.digest(key, b"\x00\x00\x00\x06people" + b"anna@example.com", "sha256")
+    assert masking("email", domain="people")("anna@example.com") == f"{digest.hex()[:32]}@example.com"
 
 
 def test_columns_join_in_a_domain_that_both_name_and_nowhere_else() -> None:
     address = "anna@example.com"
-    masked = {
-        masking("email", TEXT)(address),
-        masking("email", domain="people")(address),
-        masking("email", domain="b")(address),
-    }
+    masked = {masking("email", TEXT, domain=domain)(address) for domain in (None, "people", "b")}
     assert len(masked) == 3
     column = Column(place="other", type=TEXT, domain="other's own")
     other = methods.build(rule("d", "email", domain="people")).compile(column, KEYS)
