@@ -22,6 +22,7 @@ CORE = [
     "methods",
     "nested",
     "rules",
+    "comparison",
     "lookup",
     "codecs",
     "envelope",
@@ -29,6 +30,8 @@ CORE = [
     "evidence",
     "flattened",
     "guard",
+    "subjects",
+    "reveal",
     "plans",
     "pipeline",
 ]
@@ -67,3 +70,14 @@ def test_the_core_only_computes(module: Path) -> None:
     source = module.read_text()
     assert not IMPURE & set(_imported(source))
     assert not {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)} & {"open", "print", "input"}
+
+
+def test_values_are_decrypted_in_one_place_only() -> None:
+    """Which a worker can't import, as a contract says."""
+    calling = {
+        module.name
+        for module in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("decrypt", "decryptor")
+    }
+    assert calling == {"reveal.py", "subjects.py"}  # the latter unwraps the keys of subjects

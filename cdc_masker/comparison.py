@@ -1,0 +1,261 @@
+"""What changes from one policy to another, column by column, and whether it masks less.
+
+A change is *stronger* or *equal* only if that can be told from what the methods say of themselves; whatever can't be compared
+counts as *weaker*, so that a person looks at it. Columns are those that a rule of either policy names, one made-up column for
+each pattern and each two patterns that meet, and one that no rule names for each table with a default of its own.
+
+Two policies differ in nothing exactly if their digests are equal. Both are taken as sound: `engine.check` says whether they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+from typing import Any
+
+import msgspec
+
+from cdc_masker import methods
+from cdc_masker.lookup import Group, Lookup, Table, overlap
+from cdc_masker.methods import METHODS, Column, Drop, Keep, Method
+from cdc_masker.methods.constant import DropColumn, KeepValue, Redact
+from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Policy, Rule
+from cdc_masker.schemas import ENUM, Type, from_postgres
+
+__all__ = ["Difference", "Verdict", "compare", "in_words"]
+
+
+class Verdict(StrEnum):
+    """Whether the new policy tells more than the old one."""
+
+    WEAKER = "weaker"
+    STRONGER = "stronger"
+    EQUAL = "equal"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One change, in words: what it is about, what was decided there, and what is now.
+
+    `breaks_schema`: the column leaves the masked rows, comes back, or gets another type, so that a topic which was begun under
+    the old policy can't go on under the new one.
+    """
+
+    place: str
+    before: str
+    after: str
+    verdict: Verdict
+    breaks_schema: bool = False
+
+
+Registry = Mapping[str, type[Method]]
+
+
+def compare(old: Policy, new: Policy, known: Registry = METHODS) -> list[Difference]:
+    """All differences, in the order of their places; of sound policies, made of the methods `known`."""
+    found = [
+        *_columns(old, new, known),
+        *_defaults(old, new),
+        *_domains(old, new),
+        *_headers(old, new),
+        *_topics(old, new),
+        *_keys(old, new),
+    ]
+    if not found and old.digest != new.digest:  # rules that others hide came or went
+        found = [Difference("rules that decide nothing", str(len(old.rules)), str(len(new.rules)), Verdict.EQUAL)]
+    return sorted(found, key=lambda difference: (difference.place, difference.after))
+
+
+def in_words(group: Group, default: str = "redact") -> str:
+    """What rules with one target, or the default, decide: for people."""
+    if not group:
+        return f"undecided ({default})"
+    whole = [_rule_in_words(rule) for rule in group if rule.path is None]
+    parts = [f"{rule.path} {_rule_in_words(rule)}" for rule in group if rule.path is not None]
+    said = "; ".join([*parts, *(f"the rest {each}" if parts else each for each in whole)])
+    return f"{said} by {group[0].place.removesuffix(group[0].path or '')}" if group[0].pattern else said
+
+
+def _rule_in_words(rule: Rule) -> str:
+    said: dict[str, Any] = {**rule.params}
+    said |= {name: True for name in ("strict", "allow_small_domain", "allow_uniqueness_loss") if getattr(rule, name)}
+    said |= {name: getattr(rule, name) for name in ("type", "classification") if getattr(rule, name) is not None}
+    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in said.items())
+    return f"{rule.method}({arguments})"
+
+
+def _columns(old: Policy, new: Policy, known: Registry) -> Iterator[Difference]:
+    before, after = Lookup(old), Lookup(new)
+    for place, table, column in _places(old, new):
+        one, other = before.rules(table, column), after.rules(table, column)
+        if _decision(one) == _decision(other):
+            continue
+        default_before, default_after = before.default(table), after.default(table)
+        yield Difference(
+            place,
+            in_words(one, default_before),
+            in_words(other, default_after),
+            _verdict(one, other, known),
+            breaks_schema=_breaks(one, default_before, other, default_after, known),
+        )
+
+
+def _places(old: Policy, new: Policy) -> Iterator[tuple[str, Table, str]]:
+    """Columns at which the two may decide differently: what to call each, its table and its name."""
+    rules = {(rule.pattern, rule.target[:4]): rule for policy in (old, new) for rule in policy.rules}
+    shapes = [rule for rule in rules.values() if rule.pattern]
+    for rule in rules.values():
+        if not rule.pattern:
+            place = rule.place.removeprefix("rule ").removesuffix(rule.path or "")
+            yield place, Table(rule.server, rule.schema, rule.table, ""), rule.column
+    for rule in shapes:
+        server, schema, table, column = overlap(rule, rule) or rule.target[:4]
+        yield rule.place.removesuffix(rule.path or ""), Table(server, schema, table, ""), column
+    for one, two in combinations(shapes, 2):
+        if (names := overlap(one, two)) is not None:
+            places = sorted(each.place.removesuffix(each.path or "") for each in (one, two))
+            yield " and ".join(places), Table(*names[:3], ""), names[3]
+
+
+def _decision(group: Group) -> list[Rule]:
+    """What a group's rules decide, for whatever reason."""
+    return [msgspec.structs.replace(rule, reason=None) for rule in group]
+
+
+def _drops(group: Group, default: str) -> bool:
+    return default == "drop" if not group else group[0].method == DropColumn.name and group[0].path is None
+
+
+def _verdict(before: Group, after: Group, known: Registry) -> Verdict:
+    if not _no_weaker(after, before, known):
+        return Verdict.WEAKER
+    return Verdict.EQUAL if _no_weaker(before, after, known) else Verdict.STRONGER
+
+
+def _no_weaker(one: Group, other: Group, known: Registry) -> bool:
+    """Whether what `one` decides tells no more than what `other` does, for any value. Without rules all is redacted."""
+    ours, theirs = _by_path(one, known), _by_path(other, known)
+    if not _accepted(one) <= _accepted(other):
+        return False
+    rest, their_rest = ours.get(None, _REDACTED), theirs.get(None, _REDACTED)
+    if set(theirs) == {None} and isinstance(their_rest, KeepValue):
+        return True
+    if set(ours) - {None} and set(theirs) <= {None}:
+        return False  # which members there are was not told before
+    every = [*theirs.values(), their_rest]
+    return (
+        rest.no_weaker_than(their_rest)
+        and all(rest.no_weaker_than(theirs[path]) for path in theirs.keys() - ours.keys())
+        and all(
+            method.no_weaker_than(each)
+            for path, method in ours.items()
+            for each in ([theirs[path]] if path in theirs else every)  # a path that they had may lie on the way of this one
+        )
+    )
+
+
+def _by_path(group: Group, known: Registry) -> dict[str | None, Method]:
+    return {rule.path: methods.build(rule, known) for rule in group}
+
+
+def _accepted(group: Group) -> set[str]:
+    """What somebody had to accept for it."""
+    return {name for name in ("allow_small_domain", "allow_uniqueness_loss") for rule in group if getattr(rule, name)}
+
+
+def _breaks(before: Group, default_before: str, after: Group, default_after: str, known: Registry) -> bool:
+    """Whether the column leaves the rows, comes back, or is certain to be of another type."""
+    if _drops(before, default_before) != _drops(after, default_after):
+        return True
+    one, other = _output(before, known), _output(after, known)
+    return one is not None and other is not None and one != other
+
+
+def _output(group: Group, known: Registry) -> tuple[str, str | None] | None:
+    """Base and semantic name of what comes out, if the rules tell it."""
+    if len(group) != 1 or group[0].path is not None or group[0].type is None:
+        return None
+    (rule,) = group
+    declared = from_postgres(rule.type or "")
+    if declared is None:
+        return None
+    transform = methods.build(rule, known).compile(Column(place=rule.place, type=declared, domain=""), _NoKeys())
+    match transform:
+        case Keep():
+            type_: Type | None = declared
+        case Drop():
+            type_ = None
+        case _:
+            type_ = transform.type
+    return None if type_ is None else (type_.base, None if type_.name == ENUM else type_.name)
+
+
+class _NoKeys:
+    """For types only: nothing is masked with them."""
+
+    def derive(self, method: str, domain: str, epoch: int) -> bytes:
+        return bytes(32)
+
+
+def _defaults(old: Policy, new: Policy) -> Iterator[Difference]:
+    before, after = ({(each.server, each.schema, each.table): each for each in policy.tables} for policy in (old, new))
+    for target in sorted(before.keys() | after.keys()):
+        one, other = (each[target].default if target in each else "redact" for each in (before, after))
+        if before.get(target) != after.get(target):
+            place = f"default of {'' if target[0] == ANY_SERVER else target[0] + ':'}{target[1]}.{target[2]}"
+            yield Difference(place, one, other, Verdict.WEAKER, breaks_schema="drop" in (one, other) and one != other)
+
+
+def _domains(old: Policy, new: Policy) -> Iterator[Difference]:
+    """A domain with keys for each subject tells less than one without; of other forms that can't be said."""
+    before, after = ({each.name: each for each in policy.domains} for policy in (old, new))
+    for name in sorted(before.keys() | after.keys()):
+        one, other = before.get(name, Domain(name=name)), after.get(name, Domain(name=name))
+        if before.get(name) == after.get(name):
+            continue
+        same_form = (one.type, one.fold_case) == (other.type, other.fold_case)
+        verdict = Verdict.WEAKER
+        if same_form and one.per_subject <= other.per_subject:
+            verdict = Verdict.STRONGER if one.per_subject < other.per_subject else Verdict.EQUAL
+        yield Difference(f"domain {name}", _domain_in_words(before.get(name)), _domain_in_words(after.get(name)), verdict)
+
+
+def _domain_in_words(domain: Domain | None) -> str:
+    if domain is None:
+        return "not declared"
+    said = [f"type {domain.type}"] if domain.type else []
+    return ", ".join([*said, *(name for name in ("fold_case", "per_subject") if getattr(domain, name))]) or "declared"
+
+
+def _headers(old: Policy, new: Policy) -> Iterator[Difference]:
+    for name in {*new.headers} - {*old.headers}:
+        yield Difference(f"header {name}", "left out", "let through", Verdict.WEAKER)
+    for name in {*old.headers} - {*new.headers}:
+        yield Difference(f"header {name}", "let through", "left out", Verdict.STRONGER)
+
+
+def _topics(old: Policy, new: Policy) -> Iterator[Difference]:
+    """Which rules are for a topic's records changes with its shape, so any change wants a look."""
+    before, after = ({each.topic: each for each in policy.envelopes} for policy in (old, new))
+    for topic in sorted(before.keys() | after.keys()):
+        one, other = before.get(topic), after.get(topic)
+        if one != other:
+            yield Difference(f"topic {topic}", _topic_in_words(one), _topic_in_words(other), Verdict.WEAKER)
+
+
+def _topic_in_words(envelope: EnvelopeShape | None) -> str:
+    if envelope is None:
+        return "debezium"
+    server = f"{envelope.server}:" if envelope.server else ""
+    return envelope.shape if envelope.table is None else f"{envelope.shape} of {server}{envelope.schema}.{envelope.table}"
+
+
+def _keys(old: Policy, new: Policy) -> Iterator[Difference]:
+    if old.key_epoch != new.key_epoch:
+        yield Difference("keys", f"epoch {old.key_epoch}", f"epoch {new.key_epoch}", Verdict.EQUAL)
+
+
+_REDACTED = Redact()
