@@ -26,7 +26,7 @@ _LAST_AND_HIDDEN = 4 + 5  # what a short number leaves for the first digits is t
 
 
 class Card(TextMethod, frozen=True):
-    """The first `first` (at most 6) and last `last` (at most 4) digits of a card number; each one between becomes `mask`.
+    """The first `first` (at most 6) and last `last` (at most 4) digits of a card number, and `mask` for each one between.
 
     Numbers have 12 to 19 digits; blanks and hyphens between them stay. Of fewer than 15 digits fewer first ones are shown.
     """

@@ -30,7 +30,7 @@ _ADDRESS = re.compile(rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@([^@]+)")
 
 
 class Email(Joining, frozen=True):
-    """A keyed token in place of the name before the `@`; the site stays, or with `keep="tld"` its top level only.
+    """The name before the `@` becomes a keyed token, while the site after it stays, or with `keep="tld"` its top level only.
 
     Columns whose rules name the same `domain` join. Of a site's top level `de` the output is `TOKEN@de.invalid`.
     """

@@ -78,7 +78,7 @@ _UNSHOWABLE = re.compile(r"[\x00-\x20\x7f-\xa0\s]")
 
 
 class Url(TextMethod, frozen=True):
-    """Scheme, host and port of a URL, and with `path="keep"` its path; never user names, parameters, query or fragment."""
+    """Scheme, host and port of a URL, and with `path="keep"` its path, but no user name, parameter, query or fragment."""
 
     name: ClassVar[str] = "url"
     discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.PART))

@@ -38,7 +38,7 @@ class Truncate(TextMethod, frozen=True):
 
 
 class Partial(TextMethod, frozen=True):
-    """The first `first` and the last `last` characters; each one between becomes `mask`.
+    """The first `first` and the last `last` characters, and `mask` for each one between.
 
     A text with nothing left to hide between them (of at most `first + last` characters) is hidden whole.
     """

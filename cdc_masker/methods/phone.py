@@ -17,7 +17,7 @@ __all__ = ["Phone"]
 
 
 class Phone(TextMethod, frozen=True):
-    """`+`, the country code, and `mask` for each further digit of a phone number; extensions are left out.
+    """`+`, the country code, and `mask` for each further digit of a phone number, without extensions.
 
     Numbers without a country code are read as those of `region`, two capitals as in `DE`; without one they can't be masked.
     """
