@@ -44,8 +44,6 @@ from alembic import op
 
 
 def upgrade():
-    op.keep_column("shop.customers", "id", reason="an identity without meaning")
-    {rule}
 """
 
 
@@ -151,15 +149,19 @@ class Deployment:
 
     def release(self, method: str) -> None:
         """Releases a policy version in which `name` is masked by this method, or kept."""
-        versions = self.home / "policies"
-        versions.mkdir(exist_ok=True)
         rule = f'op.mask_column("shop.customers", "name", method="{method}", reason="a name")'
         if method == "keep":
             rule = 'op.keep_column("shop.customers", "name", reason="the test looks for it")'
+        self.say('op.keep_column("shop.customers", "id", reason="an identity without meaning")', rule)
+
+    def say(self, *operations: str) -> None:
+        """Releases a policy version by one more revision with these operations."""
+        versions = self.home / "policies"
+        versions.mkdir(exist_ok=True)
         number = len(list(versions.glob("*.py"))) + 1
         down = repr(f"p{number - 1}") if number > 1 else None
-        text = POLICY.format(revision=f"p{number}", down=down, labels=None if down else ("policy",), rule=rule)
-        (versions / f"p{number}.py").write_text(text)
+        text = POLICY.format(revision=f"p{number}", down=down, labels=None if down else ("policy",))
+        (versions / f"p{number}.py").write_text(text + "".join(f"    {operation}\n" for operation in operations))
         upgrade(self.settings(), versions)
 
     def settings(self, **more: str) -> Settings:
