@@ -171,21 +171,21 @@ class Engine:
         """What was decided, for a column of that type; without one, of the type that the rules state."""
 
         def column(rule: Rule, of_type: Type | None) -> Column:
-            return self._column(rule, table, name, of_type)
+            return self.column(rule, table, name, of_type)
 
         if isinstance(decision, Parts):
             return nested.compile_parts(decision, type_ or decision.type, column, self._keys)
         declared = from_postgres(decision.type) if decision.type else None
-        return self._transform(self._build(decision), column(decision, type_ or declared))
+        return self._transform(self.method(decision), column(decision, type_ or declared))
 
     def _transform(self, method: Method, column: Column) -> Transform:
         if column.type is not None and not method.accepts(column.type):
             return redaction(column.type)
         return method.compile(column, self._keys)
 
-    def _column(self, rule: Rule, table: Table, name: str, type_: Type | None) -> Column:
-        """For a rule's method. Each column that a pattern matches has a domain of its own, keyed by that of the pattern: which
-        columns there will be is not known when keys are derived.
+    def column(self, rule: Rule, table: Table, name: str, type_: Type | None) -> Column:
+        """As the method of a rule is told of it. Each column that a pattern matches has a domain of its own, keyed by that of
+        the pattern: which columns there will be is not known when keys are derived.
         """
         path = () if rule.path is None else (rule.path,)
         domain = keyed_by = json.dumps([*rule.target[:4], *path])
@@ -194,12 +194,13 @@ class Engine:
             domain = json.dumps(["pattern", *names, *path])
         return Column(place=rule.place, type=type_, domain=domain, keyed_by=keyed_by, epoch=self._epoch, declared=self._domains)
 
-    def _build(self, rule: Rule) -> Method:
+    def method(self, rule: Rule) -> Method:
+        """As the rule says, with its parameters."""
         return methods.build(rule, self._known)
 
     def _fits(self, decision: Rule | Parts | None, type_: Type | None) -> bool:
         """Whether something was decided that can be done to a column of that type."""
-        return decision is not None and (isinstance(decision, Parts) or type_ is None or self._build(decision).accepts(type_))
+        return decision is not None and (isinstance(decision, Parts) or type_ is None or self.method(decision).accepts(type_))
 
     def _strict(self, table: Table, name: str) -> bool:
         decision = self._decision(table, name)
@@ -211,7 +212,7 @@ class Engine:
         if decision is None:
             return
         if isinstance(decision, Rule):
-            method = self._build(decision)
+            method = self.method(decision)
             subject = method.named_subject
             fits = (
                 method.deterministic

@@ -32,6 +32,8 @@ from cdc_masker.methods.base import (
 from cdc_masker.methods.card import Card
 from cdc_masker.methods.constant import DropColumn, Fixed, KeepValue, Null, Redact
 from cdc_masker.methods.contact import Email
+from cdc_masker.methods.encrypt import Encrypt
+from cdc_masker.methods.fpe import Fpe
 from cdc_masker.methods.network import Ip, Url
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.phone import Phone
@@ -77,6 +79,8 @@ METHODS: dict[str, type[Method]] = {
     Card.name: Card,
     Phone.name: Phone,
     Tokenize.name: Tokenize,
+    Encrypt.name: Encrypt,
+    Fpe.name: Fpe,
 }
 
 

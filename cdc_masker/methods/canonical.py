@@ -28,7 +28,7 @@ from cdc_masker.methods.subjects import Keyed
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type, from_postgres
 
-__all__ = ["Form", "Joining", "check_domain", "form_of", "integers", "reader"]
+__all__ = ["INEXACT", "Form", "Joining", "check_domain", "form_of", "integers", "reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _uuid(value: Any) -> bytes:
 
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,6})?", re.IGNORECASE)
-_EXACT = 1 << 53
+INEXACT = 1 << 53
 """From here on a JSON number of which no type is known may have lost digits when it was read as a double."""
 
 
@@ -203,7 +203,7 @@ def _any_number(value: Any) -> int | Decimal:
     if isinstance(value, str):
         return _written(value)
     if isinstance(value, float):
-        if abs(value) >= _EXACT:
+        if abs(value) >= INEXACT:
             raise Unmaskable(Misfit.RANGE)
         return _double(value)
     return _whole(value)

@@ -1,28 +1,52 @@
 """Format-preserving encryption FF1 over integers.
 
 Source: NIST SP 800-38G, "Methods for Format-Preserving Encryption", algorithms 6 (PRF) and 7 (FF1.Encrypt). There FF1 works
-on strings of numerals; here on the integer that such a string writes, which is the same permutation and what a column of
-integers needs. The tests hold it to NIST's published samples.
+on strings of numerals; here on the integer that such a string writes, which is the same permutation. The tests hold it to
+NIST's published samples. Algorithm 8, the way back, is in `cdc_masker.reveal`, made of the same rounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-__all__ = ["permutation"]
+__all__ = ["LEAST", "ROUNDS", "Rounds", "permutation", "rounds"]
 
-_ROUNDS = 10
+LEAST = 1_000_000
+"""So many values there have to be at least, as NIST says."""
+
+ROUNDS = 10
 _BLOCK = 16
+
+
+class Rounds(NamedTuple):
+    """What a Feistel network is made of: the `moduli` of even and odd rounds, and `summand(round, half)` for the other half."""
+
+    moduli: tuple[int, int]
+    summand: Callable[[int, int], int]
 
 
 def permutation(key: bytes, radix: int, length: int, tweak: bytes = b"") -> Callable[[int], int]:
     """A keyed permutation of the integers from 0 to `radix ** length` - 1.
 
-    `key` has 16, 24 or 32 bytes. Raises `ValueError` where the domain is smaller than NIST allows (1,000,000).
+    `key` has 16, 24 or 32 bytes. Raises `ValueError` where there are fewer integers than NIST allows (`LEAST`).
     """
-    if radix**length < 1_000_000:
+    moduli, summand = rounds(key, radix, length, tweak)
+
+    def permute(number: int) -> int:
+        left, right = divmod(number, moduli[1])
+        for turn in range(ROUNDS):
+            left, right = right, (left + summand(turn, right)) % moduli[turn % 2]
+        return left * moduli[1] + right
+
+    return permute
+
+
+def rounds(key: bytes, radix: int, length: int, tweak: bytes) -> Rounds:
+    """The rounds of that permutation."""
+    if radix**length < LEAST:
         raise ValueError("FF1 needs at least 1,000,000 values")
     # One block at a time through the same context is the raw AES permutation that the PRF is built on.
     encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305
@@ -30,7 +54,7 @@ def permutation(key: bytes, radix: int, length: int, tweak: bytes = b"") -> Call
     moduli: tuple[int, int] = (radix**left_length, radix ** (length - left_length))
     half_bytes = ((moduli[1] - 1).bit_length() + 7) // 8
     sum_bytes = 4 * ((half_bytes + 3) // 4) + 4
-    head = bytes((1, 2, 1)) + radix.to_bytes(3, "big") + bytes((_ROUNDS, left_length % 256))
+    head = bytes((1, 2, 1)) + radix.to_bytes(3, "big") + bytes((ROUNDS, left_length % 256))
     first_block = encrypt(head + length.to_bytes(4, "big") + len(tweak).to_bytes(4, "big"))
     prefix = tweak + bytes(-(len(tweak) + half_bytes + 1) % _BLOCK)
 
@@ -49,12 +73,8 @@ def permutation(key: bytes, radix: int, length: int, tweak: bytes = b"") -> Call
             blocks.append(encrypt(mixed.to_bytes(_BLOCK, "big")))
         return b"".join(blocks)
 
-    def permute(number: int) -> int:
-        left, right = divmod(number, moduli[1])
-        for turn in range(_ROUNDS):
-            state = prf(prefix + bytes((turn,)) + right.to_bytes(half_bytes, "big"))
-            summand = int.from_bytes(stretched(state)[:sum_bytes], "big")
-            left, right = right, (left + summand) % moduli[turn % 2]
-        return left * moduli[1] + right
+    def summand(turn: int, half: int) -> int:
+        state = prf(prefix + bytes((turn,)) + half.to_bytes(half_bytes, "big"))
+        return int.from_bytes(stretched(state)[:sum_bytes], "big")
 
-    return permute
+    return Rounds(moduli, summand)

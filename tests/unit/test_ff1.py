@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_masker.methods.ff1 import permutation
+from cdc_masker.reveal import inverse
 
 _KEY = "2B7E151628AED2A6ABF7158809CF4F3C"
 _KEY_192 = _KEY + "EF4359D8D580AA4F"
@@ -37,6 +38,23 @@ _SAMPLES = [
 def test_matches_the_nist_sample(key: str, radix: int, tweak: str, plain: str, expected: str) -> None:
     permute = permutation(bytes.fromhex(key), radix, len(plain), bytes.fromhex(tweak))
     assert _numeral_string(permute(int(plain, radix)), radix, len(plain)) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "radix", "tweak", "plain", "cipher"), _SAMPLES, ids=[f"sample {n + 1}" for n in range(len(_SAMPLES))]
+)
+def test_the_nist_sample_is_turned_back(key: str, radix: int, tweak: str, plain: str, cipher: str) -> None:
+    undo = inverse(bytes.fromhex(key), radix, len(plain), bytes.fromhex(tweak))
+    assert _numeral_string(undo(int(cipher, radix)), radix, len(plain)) == plain
+
+
+@given(st.integers(6, 256), st.integers(2, 1000), st.data())
+def test_the_inverse_turns_each_number_back(length: int, radix: int, data: st.DataObject) -> None:
+    length = max(length, 20) if radix < 10 else length
+    number = data.draw(st.integers(0, radix**length - 1))
+    permuted = permutation(bytes(32), radix, length, b"t")(number)
+    assert 0 <= permuted < radix**length
+    assert inverse(bytes(32), radix, length, b"t")(permuted) == number
 
 
 def test_a_small_domain_is_permuted_without_collisions_and_never_left() -> None:
