@@ -1,8 +1,8 @@
 """What one rule alone does not show: checks across the rules of a policy, and on what a rule says its column is about.
 
 Each rule was found to be sound by itself before. Payment cards: a display of parts stays within the first six and the last four
-digits, and no policy has both a keyed equality of card numbers and a display of their parts, as the one tells which numbers
-are the same and the other leaves only some thousands of them to try (PCI DSS, requirement 3.5.1).
+digits, and no policy has both a keyed equality of card numbers and a display of their parts, as the parts leave so few numbers
+that all of them can be tried until one has the token (PCI DSS, requirement 3.5.1).
 """
 
 from __future__ import annotations
