@@ -19,10 +19,10 @@ def upgrade() -> None:
     op.mask_column("crm.customers", "email", type="text", method="tokenize", domain="email", classification="email")
     op.mask_column("crm.customers", "full_name", type="text", method="null", classification="name")
     op.mask_column("crm.customers", "phone", type="varchar", method="partial", last=2, classification="phone")
-    op.mask_column("crm.customers", "ssn", type="char", method="tokenize", domain="ssn", classification="national identifier")
     op.mask_column(
-        "crm.customers", "card_number", type="varchar", method="partial", first=6, last=4, classification="payment card"
+        "crm.customers", "ssn", type="char(11)", method="tokenize", domain="ssn", classification="national identifier"
     )
+    op.mask_column("crm.customers", "card_number", type="varchar", method="card", classification="payment card")
     op.keep_column(
         "crm.customers", "balance", type="numeric(12,2)", reason="wanted by analytics, personal only together with a name"
     )
