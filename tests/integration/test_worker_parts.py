@@ -14,13 +14,14 @@ from cdc_masker.errors import PolicyError
 from cdc_masker.events import Record
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
-from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, resume
+from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, check_epoch, resume
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lanes import Batch, Lanes, Parts
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.kafka.wire import Committed
-from cdc_masker.keys import new_keyring
+from cdc_masker.keys import Keyring, new_keyring
+from cdc_masker.keys.keyring import RootKey
 from cdc_masker.policies import EMPTY, Policy, Rule
 from cdc_masker.settings import Settings, load
 from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryPolicies
@@ -67,8 +68,11 @@ def test_a_checkpoint_is_as_documented() -> None:
     assert Checkpoint.decode(CHECKPOINT) == Checkpoint(policy=7, incarnation=HERE)
 
 
-def policy(version: int, method: str = "null") -> Policy:
-    return Policy.of(version, rules=[Rule(schema="crm", table="customers", column="email", method=method)])
+KEYS = Keyring.of([RootKey(id=f"k{epoch}", epoch=epoch, root=bytes([epoch]) * 32) for epoch in (1, 2)])
+
+
+def policy(version: int, method: str = "null", *, epoch: int = 1) -> Policy:
+    return Policy.of(version, key_epoch=epoch, rules=[Rule(schema="crm", table="customers", column="email", method=method)])
 
 
 def policies_refused() -> float:
@@ -99,6 +103,35 @@ async def test_a_policy_is_replaced_by_a_newer_one_only(settings: Settings) -> N
     await asyncio.wait_for(changed, 1)
     assert maskers.policy.version == maskers.get(1 << 20).policy.version == 4
     assert before.policy.version == 2  # a batch that holds it is masked by it to its end
+
+
+async def test_a_policy_of_another_epoch_is_for_other_generations(settings: Settings) -> None:
+    source = MemoryPolicies(policy(2))
+    maskers = Maskers(settings, source, KEYS, policy(2))
+    source.release(policy(3, epoch=2))
+    count = policies_refused()
+    await maskers.refresh()
+    assert maskers.policy.version == 2
+    source.release(policy(4))
+    source.release(policy(5, epoch=2))
+    await maskers.refresh()
+    assert (maskers.policy.version, maskers.policy.key_epoch) == (4, 1)
+    assert policies_refused() == count
+
+    Maskers(settings.model_copy(update={"generation": 2}), source, KEYS, policy(5, epoch=2))
+    told = metrics.render().decode()
+    assert "cdc_masker_generation 2.0" in told
+    assert "cdc_masker_key_epoch 2.0" in told
+
+
+def test_a_generation_that_began_under_another_epoch_halts_the_partition() -> None:
+    check_epoch("shop.crm.customers", 2, generation=3, began=4, used=4)
+    for began, used in ((4, 5), (5, 4)):
+        with pytest.raises(
+            PartitionHalted, match=rf"\[2\] is halted: its generation 3 .* epoch {began}, .* epoch {used}"
+        ) as halted:
+            check_epoch("shop.crm.customers", 2, generation=3, began=began, used=used)
+        assert halted.value.code == "other_epoch"
 
 
 def test_a_policy_that_does_not_compile_is_refused_at_the_start(settings: Settings) -> None:

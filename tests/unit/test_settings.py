@@ -179,6 +179,19 @@ def test_own_topics_are_never_sources(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not current.is_source(topic)
 
 
+def test_each_generation_has_a_topic_and_a_group_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, app_id="app", source_topics=".*")
+    first = load()
+    assert (first.group, first.output_topic("shop.crm.people")) == ("app", "masked.shop.crm.people")
+    put(monkeypatch, generation=2)
+    second = load()
+    assert (second.group, second.output_topic("shop.crm.people")) == ("app.g2", "masked.shop.crm.people.g2")
+    assert not first.is_source("masked.shop.crm.people.g2")
+    put(monkeypatch, generation=0)
+    with pytest.raises(SetupError, match="CDC_MASKER_GENERATION"):
+        load()
+
+
 def test_a_pattern_must_match_the_whole_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not load().is_source("shop.crm.people")
     put(monkeypatch, source_topics=r"shop\.crm\.\w+|eu\..*")
