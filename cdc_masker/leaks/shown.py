@@ -76,6 +76,13 @@ def _country(_params: _Params, text: str) -> list[str]:
     return [f"+{found[1][:digits]}" for digits in (1, 2, 3)] if found else []
 
 
+def _start(pattern: str) -> Callable[[_Params, str], list[str]]:
+    """Of a date that is the start already, all of it."""
+    return lambda _params, text: [text] if re.match(pattern, text) else []
+
+
+_MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(?![:.\d])"
+
 _OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {
     "truncate": _truncated,
     "partial": _ends,
@@ -84,4 +91,7 @@ _OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {
     "url": _origin,
     "card": _card_ends,
     "phone": _country,
+    "year": _start(rf"\d{{4}}-01-01({_MIDNIGHT}|(?![T ]))"),
+    "month": _start(rf"\d{{4}}-\d\d-01({_MIDNIGHT}|(?![T ]))"),
+    "date": _start(rf"\d{{4}}-\d\d-\d\d{_MIDNIGHT}"),
 }

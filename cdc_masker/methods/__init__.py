@@ -32,8 +32,10 @@ from cdc_masker.methods.base import (
 from cdc_masker.methods.card import Card
 from cdc_masker.methods.constant import DropColumn, Fixed, KeepValue, Null, Redact
 from cdc_masker.methods.contact import Email
+from cdc_masker.methods.dates import Date, Month, Year
 from cdc_masker.methods.encrypt import Encrypt
 from cdc_masker.methods.fpe import Fpe
+from cdc_masker.methods.generalise import Age, Bucket, Round
 from cdc_masker.methods.network import Ip, Url
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.phone import Phone
@@ -81,6 +83,12 @@ METHODS: dict[str, type[Method]] = {
     Tokenize.name: Tokenize,
     Encrypt.name: Encrypt,
     Fpe.name: Fpe,
+    Bucket.name: Bucket,
+    Round.name: Round,
+    Age.name: Age,
+    Year.name: Year,
+    Month.name: Month,
+    Date.name: Date,
 }
 
 

@@ -22,7 +22,7 @@ from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.methods.base import Misfit, Unmaskable
 from cdc_masker.schemas import Type
 
-__all__ = ["EXACT", "NUMERIC", "Change", "Rewriting", "limits", "rewriting"]
+__all__ = ["EXACT", "NUMERIC", "Change", "Rewriting", "decimals", "limits", "rewriting"]
 
 NUMERIC = frozenset((Kind.SMALL_INTEGER, Kind.INTEGER, Kind.FLOAT, Kind.DECIMAL))
 """The kinds that are always numbers; text may hold one."""
@@ -78,6 +78,13 @@ def limits(type_: Type | None) -> tuple[Decimal, Decimal] | None:
         return None
     greatest = Decimal(10**precision - 1).scaleb(-scale, EXACT)
     return -greatest, greatest
+
+
+def decimals(number: Decimal) -> int:
+    """How many digits a finite number has after the point; below zero, how many zeros before it."""
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return -exponent
 
 
 def _parameter(type_: Type, name: str) -> int | None:
@@ -188,6 +195,5 @@ def _variable_decimal(value: Any, change: Change) -> dict[str, Any]:
     if abs(value["scale"]) > _DIGITS:
         raise Unmaskable(Misfit.RANGE)
     number = change(_unscaled(value["value"]).scaleb(-value["scale"], EXACT))
-    exponent = number.as_tuple().exponent
-    scale = max(-exponent, 0) if isinstance(exponent, int) else 0
+    scale = max(decimals(number), 0)
     return {"scale": scale, "value": _written(_whole(number.scaleb(scale, EXACT)))}
