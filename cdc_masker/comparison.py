@@ -122,7 +122,7 @@ def _places(old: Policy, new: Policy) -> Iterator[tuple[str, Table, str]]:
 
 def _decision(group: Group) -> list[Rule]:
     """What a group's rules decide, for whatever reason."""
-    return [msgspec.structs.replace(rule, reason=None) for rule in group]
+    return [msgspec.structs.replace(rule, reason=None, ticket=None) for rule in group]
 
 
 def _drops(group: Group, default: str) -> bool:

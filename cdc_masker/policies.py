@@ -70,6 +70,7 @@ class Rule(_Value, frozen=True, kw_only=True):
     allow_uniqueness_loss: bool = False
     classification: str | None = None
     reason: str | None = None
+    ticket: str | None = None
 
     @property
     def target(self) -> tuple[str, str, str, str, str]:
@@ -221,12 +222,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def digest(self) -> str:
         """`sha256:` and the hex SHA-256 of the canonical JSON (RFC 8785) of what the policy decides.
 
-        Version and reasons are left out: a policy that decides the same has the same digest.
+        Version, reasons and tickets are left out: a policy that decides the same has the same digest.
         """
         content = self.document()
         del content["version"], content["digest"]
         for rule in content["rules"]:
-            del rule["reason"]
+            del rule["reason"], rule["ticket"]
         return "sha256:" + hashlib.sha256(_canonical(content)).hexdigest()
 
     def document(self) -> dict[str, Any]:

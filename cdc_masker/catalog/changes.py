@@ -10,14 +10,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule
+from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule, TableDefault
 
 __all__ = [
     "AllowHeader",
     "Change",
+    "Classify",
     "Decide",
     "Declare",
+    "Default",
     "ForbidHeader",
     "Forget",
     "ForgetTopic",
@@ -28,6 +32,7 @@ __all__ = [
 ]
 
 Target = tuple[str, str, str, str, str]
+"""Server, schema, table, column, and path or ''."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,26 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The rule with this target holds no longer; the default does."""
+    """The rule with this target holds no longer."""
 
     target: Target
+    pattern: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """What is known of a column, whatever is done to it; with no rule before, it is redacted by one from now on."""
+
+    target: Target
+    classification: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """What happens from now on to the columns of a table that no rule is about."""
+
+    table: TableDefault
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +108,13 @@ class UseKeyEpoch:
     epoch: int
 
 
-Change = Decide | Forget | Declare | AllowHeader | ForbidHeader | Shape | ForgetTopic | UseKeyEpoch
+Change = Decide | Forget | Classify | Default | Declare | AllowHeader | ForbidHeader | Shape | ForgetTopic | UseKeyEpoch
 
 
 def replay(changes: Iterable[Change]) -> Policy:
     """The policy after all changes, not numbered yet. Raises `PolicyError` for one that takes away what isn't there."""
-    rules: dict[Target, Rule] = {}
+    rules: dict[tuple[bool, Target], Rule] = {}
+    tables: dict[tuple[str, str, str], TableDefault] = {}
     domains: dict[str, Domain] = {}
     envelopes: dict[str, EnvelopeShape] = {}
     headers: set[str] = set()
@@ -99,10 +122,15 @@ def replay(changes: Iterable[Change]) -> Policy:
     for change in changes:
         match change:
             case Decide(rule):
-                rules[rule.target] = rule
-            case Forget(target):
-                if rules.pop(target, None) is None:
-                    raise PolicyError(f"forget_column {'.'.join(target[1:4])}{target[4]}", "no rule is in force there")
+                rules[rule.pattern, rule.target] = rule
+            case Forget(target, pattern):
+                if rules.pop((pattern, target), None) is None:
+                    name = "forget_columns" if pattern else "forget_column"
+                    raise PolicyError(f"{name} {'.'.join(target[1:4])}{target[4]}", "no rule is in force there")
+            case Classify(target, classification, reason):
+                rules[False, target] = _classified(rules.get((False, target)), target, classification, reason)
+            case Default(table):
+                tables[table.server, table.schema, table.table] = table
             case Declare(domain):
                 domains[domain.name] = domain
             case AllowHeader(name):
@@ -124,9 +152,26 @@ def replay(changes: Iterable[Change]) -> Policy:
         0,
         key_epoch=key_epoch,
         rules=rules.values(),
+        tables=[table for table in tables.values() if table.default != EMPTY.default],
         domains=domains.values(),
         envelopes=envelopes.values(),
         headers=headers,
+    )
+
+
+def _classified(rule: Rule | None, target: Target, classification: str, reason: str | None) -> Rule:
+    if rule is not None:
+        return msgspec.structs.replace(rule, classification=classification)
+    server, schema, table, column, path = target
+    return Rule(
+        server=server,
+        schema=schema,
+        table=table,
+        column=column,
+        path=path or None,
+        method="redact",
+        classification=classification,
+        reason=reason,
     )
 
 

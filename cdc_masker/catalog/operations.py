@@ -15,8 +15,10 @@ from alembic.operations import MigrateOperation, Operations
 from cdc_masker.catalog.changes import (
     AllowHeader,
     Change,
+    Classify,
     Decide,
     Declare,
+    Default,
     ForbidHeader,
     Forget,
     ForgetTopic,
@@ -25,7 +27,7 @@ from cdc_masker.catalog.changes import (
     parse_table,
 )
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Rule
+from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Rule, TableDefault
 
 __all__ = ["SAID", "PolicyOperation"]
 
@@ -37,8 +39,12 @@ TableName = str | tuple[str, str]
 
 @Operations.register_operation("mask_column")
 @Operations.register_operation("keep_column")
+@Operations.register_operation("mask_columns")
 @Operations.register_operation("drop_column")
+@Operations.register_operation("classify_column")
+@Operations.register_operation("default_table")
 @Operations.register_operation("forget_column")
+@Operations.register_operation("forget_columns")
 @Operations.register_operation("declare_domain")
 @Operations.register_operation("allow_header")
 @Operations.register_operation("forbid_header")
@@ -67,6 +73,7 @@ class PolicyOperation(MigrateOperation):
         allow_uniqueness_loss: bool = False,
         classification: str | None = None,
         reason: str | None = None,
+        ticket: str | None = None,
         params: Mapping[str, Any] | None = None,
         **more_params: Any,
     ) -> None:
@@ -78,12 +85,10 @@ class PolicyOperation(MigrateOperation):
         be read, or such a reason that is missing; the method and its parameters are checked when the revision is applied.
         """
         schema, name = parse_table(table)
-        place = f"mask_column {schema}.{name}.{column}{path or ''}"
         twice = sorted(set(params or {}) & set(more_params))
         if twice:
+            place = f"mask_column {schema}.{name}.{column}{path or ''}"
             raise PolicyError(place, f"{', '.join(twice)} stands twice; give it once")
-        if (allow_small_domain or allow_uniqueness_loss) and not (reason or "").strip():
-            raise PolicyError(place, "give a reason, for whoever asks why this was allowed")
         rule = Rule(
             server=server,
             schema=schema,
@@ -98,8 +103,53 @@ class PolicyOperation(MigrateOperation):
             allow_uniqueness_loss=allow_uniqueness_loss,
             classification=classification,
             reason=reason,
+            ticket=ticket,
         )
-        operations.invoke(cls(Decide(rule)))
+        operations.invoke(cls(Decide(_accounted_for(rule))))
+
+    @classmethod
+    def mask_columns(
+        cls,
+        operations: Operations,
+        tables: str,
+        columns: str,
+        *,
+        method: str,
+        server: str = ANY_SERVER,
+        path: str | None = None,
+        type: str | None = None,  # noqa: A002 - named as in the policy document
+        strict: bool = False,
+        allow_small_domain: bool = False,
+        allow_uniqueness_loss: bool = False,
+        classification: str | None = None,
+        reason: str | None = None,
+        ticket: str | None = None,
+        **params: Any,
+    ) -> None:
+        """Masks all columns that match, of tables that match, unless a rule names them or a pattern says more.
+
+        `tables` is `schema.table`, and each name in it, like `columns` and `server`, may be `*` or have one at its start, its
+        end or both. The rest is as for `mask_column`; `method="keep"` needs a reason.
+        """
+        schema, _, name = tables.partition(".")
+        rule = Rule(
+            server=server,
+            schema=schema,
+            table=name,
+            column=columns,
+            path=path or None,
+            pattern=True,
+            type=type,
+            method=method,
+            params=params,
+            strict=strict,
+            allow_small_domain=allow_small_domain,
+            allow_uniqueness_loss=allow_uniqueness_loss,
+            classification=classification,
+            reason=reason,
+            ticket=ticket,
+        )
+        operations.invoke(cls(Decide(_accounted_for(rule))))
 
     @classmethod
     def keep_column(
@@ -113,10 +163,9 @@ class PolicyOperation(MigrateOperation):
         server: str = ANY_SERVER,
         path: str | None = None,
         classification: str | None = None,
+        ticket: str | None = None,
     ) -> None:
         """Lets a column pass as it is. `reason` says why that is right, for whoever reads the audit."""
-        if not reason.strip():
-            raise PolicyError(f"keep_column {table} {column}", "give a reason, for whoever asks why this is in the clear")
         cls.mask_column(
             operations,
             table,
@@ -127,6 +176,7 @@ class PolicyOperation(MigrateOperation):
             path=path,
             classification=classification,
             reason=reason,
+            ticket=ticket,
         )
 
     @classmethod
@@ -138,9 +188,41 @@ class PolicyOperation(MigrateOperation):
         *,
         server: str = ANY_SERVER,
         reason: str | None = None,
+        ticket: str | None = None,
     ) -> None:
         """Leaves a column out, of rows and of schemas. It can't be one of the key's."""
-        cls.mask_column(operations, table, column, method="drop", server=server, reason=reason)
+        cls.mask_column(operations, table, column, method="drop", server=server, reason=reason, ticket=ticket)
+
+    @classmethod
+    def classify_column(
+        cls,
+        operations: Operations,
+        table: TableName,
+        column: str,
+        *,
+        classification: str,
+        server: str = ANY_SERVER,
+        path: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Says what a column holds. Its rule stays as it is; without one, a rule redacts it from now on."""
+        schema, name = parse_table(table)
+        operations.invoke(cls(Classify((server, schema, name, column, path or ""), classification, reason)))
+
+    @classmethod
+    def default_table(
+        cls,
+        operations: Operations,
+        table: TableName,
+        default: Literal["redact", "drop", "quarantine"],
+        *,
+        server: str = ANY_SERVER,
+    ) -> None:
+        """Says what happens to the columns of a table that no rule is about: redacted as everywhere, dropped, or the record
+        that has one is quarantined.
+        """
+        schema, name = parse_table(table)
+        operations.invoke(cls(Default(TableDefault(server=server, schema=schema, table=name, default=default))))
 
     @classmethod
     def forget_column(
@@ -155,6 +237,20 @@ class PolicyOperation(MigrateOperation):
         """Takes a rule away: the default holds for the column again. There must be a rule."""
         schema, name = parse_table(table)
         operations.invoke(cls(Forget((server, schema, name, column, path or ""))))
+
+    @classmethod
+    def forget_columns(
+        cls,
+        operations: Operations,
+        tables: str,
+        columns: str,
+        *,
+        server: str = ANY_SERVER,
+        path: str | None = None,
+    ) -> None:
+        """Takes a rule of `mask_columns` away, named by the same patterns."""
+        schema, _, name = tables.partition(".")
+        operations.invoke(cls(Forget((server, schema, name, columns, path or ""), pattern=True)))
 
     @classmethod
     def declare_domain(
@@ -211,6 +307,16 @@ class PolicyOperation(MigrateOperation):
         if epoch < 1:
             raise PolicyError(f"use_key_epoch {epoch}", "epochs are counted from 1")
         operations.invoke(cls(UseKeyEpoch(epoch)))
+
+
+def _accounted_for(rule: Rule) -> Rule:
+    """Raises `PolicyError` where something is in the clear, or accepted, and nobody says why."""
+    if rule.reason is None or not rule.reason.strip():
+        if rule.method == "keep":
+            raise PolicyError(rule.place, "give a reason, for whoever asks why this is in the clear")
+        if rule.allow_small_domain or rule.allow_uniqueness_loss:
+            raise PolicyError(rule.place, "give a reason, for whoever asks why this was allowed")
+    return rule
 
 
 @Operations.implementation_for(PolicyOperation)

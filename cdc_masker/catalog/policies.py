@@ -20,6 +20,7 @@ _RULES = select(
     policy_rule.c.table_name.label("table"),
     policy_rule.c.column_name.label("column"),
     policy_rule.c.path,
+    policy_rule.c.pattern,
     policy_rule.c.type,
     policy_rule.c.method,
     policy_rule.c.params,
@@ -28,6 +29,7 @@ _RULES = select(
     policy_rule.c.allow_uniqueness_loss,
     policy_rule.c.classification,
     policy_rule.c.reason,
+    policy_rule.c.ticket,
 )
 
 

@@ -85,6 +85,7 @@ policy_rule = Table(
     Column("table_name", Text, primary_key=True),
     Column("column_name", Text, primary_key=True),
     Column("path", Text, primary_key=True),
+    Column("pattern", Boolean, primary_key=True),
     Column("type", Text),
     Column("method", Text, nullable=False),
     Column("params", JSON, nullable=False),
@@ -93,6 +94,7 @@ policy_rule = Table(
     Column("allow_uniqueness_loss", Boolean, nullable=False),
     Column("classification", Text),
     Column("reason", Text),
+    Column("ticket", Text),
 )
 """All rules of each version. `path` is empty where the rule is about the whole column."""
 

@@ -69,6 +69,7 @@ def test_only_names_and_method_are_needed_in_a_rule() -> None:
                 "allow_uniqueness_loss": False,
                 "classification": None,
                 "reason": None,
+                "ticket": None,
             }
         ],
     }
@@ -103,6 +104,7 @@ def test_members_are_exported_in_the_order_that_people_read() -> None:
         "allow_uniqueness_loss",
         "classification",
         "reason",
+        "ticket",
     ]
 
 
