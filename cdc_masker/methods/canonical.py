@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 from cdc_masker.errors import PolicyError
 from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.methods.base import Column, Misfit, Unmaskable
+from cdc_masker.methods.numbers import rewriting
 from cdc_masker.methods.subjects import Keyed
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type, from_postgres
@@ -173,10 +174,26 @@ def _numbers(type_: Type | None) -> Callable[[Any], int | Decimal]:
             return _double
         case Kind.TEXT:
             return _written
-        case None:
-            return _any_number
+        case Kind.DECIMAL:
+            return _decimals(type_)
         case _:
-            return _refuse
+            return _any_number
+
+
+def _decimals(type_: Type | None) -> Callable[[Any], Decimal]:
+    rewrite = rewriting(type_)
+
+    def number(value: Any) -> Decimal:
+        seen: list[Decimal] = []
+
+        def see(exact: Decimal) -> Decimal:
+            seen.append(exact)
+            return exact
+
+        rewrite(value, see)
+        return seen[0]
+
+    return number
 
 
 def _whole(value: Any) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -64,9 +64,6 @@ class Fpe(Method, frozen=True):
             raise PolicyError(
                 place, f"fpe works neither per subject nor with folded case, as domain {space.name!r} is declared"
             )
-
-    def shows_no_more_than(self, other: Self) -> bool:
-        return self.domain is None or self.domain == other.domain
 
     @property
     def of(self) -> Alphabet:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import msgspec
 
@@ -38,11 +38,6 @@ class Keyed(Method, frozen=True):
     def check(self, place: str, declared: Type | None, domains: Mapping[str, Domain]) -> None:
         super().check(place, declared, domains)
         check(place, self.domain, self.subject, domains)
-
-    def shows_no_more_than(self, other: Self) -> bool:
-        if self.domain is None and other.subject is None:  # in no other column can equal values be told
-            return True
-        return (self.domain, self.subject) == (other.domain, other.subject)
 
     def keyed(
         self,

@@ -29,8 +29,8 @@ class Tokenize(Joining, frozen=True):
     """Keyed pseudonyms; columns whose rules name the same `domain` join."""
 
     name: ClassVar[str] = "tokenize"
-    kinds: ClassVar[frozenset[Kind]] = frozenset((Kind.TEXT, Kind.ENUM, Kind.UUID, Kind.INTEGER))
-    output: ClassVar[str] = "what the domain's type says, by default the column's; of an enum a text"
+    kinds: ClassVar[frozenset[Kind]] = frozenset((Kind.TEXT, Kind.ENUM, Kind.UUID, Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT))
+    output: ClassVar[str] = "what the domain's type says, by default the column's; of enums, decimals and floats text"
     uniqueness: ClassVar[Uniqueness] = Uniqueness.PRESERVED
     discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.EQUALITY))
 
@@ -92,14 +92,15 @@ def _uuid_token(key: bytes, domain: str, read: Callable[[Any], bytes]) -> Callab
 
 
 def _integer_token(key: bytes, domain: str, form: Form, type_: Type | None) -> Callable[[Any], Any]:
-    """A token of a text is a text."""
+    """The token of an integer that a text writes is a text, too."""
     read = integers(form, type_)
+    of_texts = type_ is None or type_.is_text
     permute = ff1.permutation(key, 2, form.bits, domain.encode())
     half = 1 << (form.bits - 1)
 
     def token(value: Any) -> Any:
         permuted = permute(read(value) + half) - half
-        return str(permuted) if isinstance(value, str) else permuted
+        return str(permuted) if of_texts and isinstance(value, str) else permuted
 
     return token
 

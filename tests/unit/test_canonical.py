@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import unicodedata
 import uuid
@@ -17,7 +18,7 @@ from cdc_masker.errors import PolicyError
 from cdc_masker.methods import Column, Compute, Unmaskable
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Domain, Policy
-from cdc_masker.schemas import from_postgres
+from cdc_masker.schemas import Type, from_postgres
 from tests.unit.building import KEYS, change, described, envelope_schema, payload, record, rule
 from tests.unit.connect_json import misfits
 
@@ -58,6 +59,11 @@ def token(type_: str | None, value: Any, domain: str | None, *, fold_case: bool 
         ("numeric", ("text", "100"), ("text", "+1.00e2")),
         ("numeric", ("text", "-0"), ("int", 0)),
         ("numeric", ("text", "0.10"), (None, 0.1)),
+        ("numeric", ("numeric(10,2)", "ZA=="), ("int", 1)),
+        ("numeric", ("numeric", {"scale": 3, "value": "A+g="}), ("bigint", 1)),
+        ("numeric", ("money", "/5w="), ("text", "-1")),
+        ("numeric", ("double precision", 0.1), ("text", "0.1")),
+        ("bigint", ("numeric(10,2)", "ZA=="), ("int", 1)),
     ],
 )
 def test_columns_of_several_types_join_in_a_domain_that_declares_one(domain: str, one: Any, other: Any) -> None:
@@ -97,6 +103,11 @@ def test_a_text_in_a_domain_of_integers_is_the_token_as_text() -> None:
         ("text", "int", ["5", 5.0, False]),
         ("text", "text", [5, 5.0, None]),
         ("numeric", "enum", ["1"]),
+        ("numeric", "numeric(10,2)", ["", "1", "*", 1, 1.0]),
+        ("numeric", "numeric", ["ZA==", {"scale": 0}, {"scale": 10**9, "value": "ZA=="}, {"scale": 0, "value": ""}]),
+        ("numeric", "double precision", ["NaN", "1", True]),
+        ("bigint", "numeric(10,2)", ["AQ=="]),
+        ("text", "numeric(10,2)", ["ZA=="]),
         ("uuid", "int", [1]),
     ],
 )
@@ -124,6 +135,15 @@ def test_numbers_have_equal_tokens_exactly_where_they_are_equal(numbers: list[An
     tokens = [token("text", str(number), "numeric") for number in numbers]
     for number, made in zip(numbers, tokens, strict=True):
         assert [other == made for other in tokens] == [other == number for other in numbers]
+
+
+@given(st.sets(st.integers(-(10**12), 10**12), min_size=2))
+def test_decimals_of_a_column_of_their_own_stay_distinct_as_texts(values: set[int]) -> None:
+    made = transform("numeric(14,2)", None)
+    assert made.type == Type(base="string")
+    written = {base64.b64encode(value.to_bytes(8, "big", signed=True)).decode() for value in values}
+    assert len({made.function(text) for text in written}) == len(values)
+    assert made.function("ZA==") == made.function("AGQ=")  # the same number in more bytes
 
 
 @given(st.sets(st.integers(-(2**31), 2**31 - 1), min_size=2))

@@ -114,15 +114,3 @@ def test_a_subject_and_a_domain_per_subject_go_together() -> None:
 
 def test_without_a_subject_the_value_alone_decides() -> None:
     assert isinstance(transform("tokenize", Domain(name="plain")), Compute)
-
-
-def test_a_token_in_a_wider_domain_shows_more() -> None:
-    own, shared, elsewhere, of_subject = (
-        methods.build(rule("c", "tokenize", **params))
-        for params in ({}, {"domain": "d"}, {"domain": "e"}, {"domain": "mail", "subject": "id"})
-    )
-    assert own.no_weaker_than(shared)
-    assert not shared.no_weaker_than(own)
-    assert not shared.no_weaker_than(elsewhere)
-    assert not own.no_weaker_than(of_subject)  # under that one, not even two rows of the column compare
-    assert of_subject.no_weaker_than(of_subject)
