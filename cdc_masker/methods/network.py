@@ -42,12 +42,13 @@ class Ip(TextMethod, frozen=True):
     def masking(self) -> Callable[[str], str]:
         ipv4_prefix, ipv6_prefix = self.ipv4_prefix, self.ipv6_prefix
 
-        def prefix(address: IPv4Address | IPv6Address) -> int:
+        def prefix(address: IPv4Address | IPv6Address, length: int) -> int:
             if isinstance(address, IPv4Address):
-                return ipv4_prefix
-            if address.ipv4_mapped is not None:
-                return _MAPPED_BITS + ipv4_prefix
-            return min(ipv6_prefix, _6TO4_BITS + ipv4_prefix) if address.sixtofour is not None else ipv6_prefix
+                return min(ipv4_prefix, length)
+            if address.ipv4_mapped is not None and length >= _MAPPED_BITS:
+                return min(_MAPPED_BITS + ipv4_prefix, length)
+            in_6to4 = _6TO4_BITS + ipv4_prefix if address.sixtofour is not None else length
+            return min(ipv6_prefix, in_6to4, length)
 
         def masked(text: str) -> str:
             host, slash, length = text.partition("/")
@@ -58,7 +59,7 @@ class Ip(TextMethod, frozen=True):
             bits = address.max_prefixlen
             if "%" in host or (slash and (not _PREFIX_LENGTH.fullmatch(length) or int(length) > bits)):
                 raise Unmaskable(Misfit.FORMAT)
-            kept = min(prefix(address), int(length) if slash else bits)
+            kept = prefix(address, int(length) if slash else bits)
             network = int(address) >> (bits - kept) << (bits - kept)
             return f"{_written(network, bits)}/{kept}" if slash else _written(network, bits)
 
