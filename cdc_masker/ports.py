@@ -6,14 +6,29 @@ both pass the same contract tests in `tests/contract`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 from cdc_masker.events import AuditEntry
 from cdc_masker.methods import Keys
 from cdc_masker.policies import Policy
+from cdc_masker.subjects import Asked, Held, Log, News, Standing, SubjectName
 
-__all__ = ["AuditStore", "Generation", "GenerationStore", "KeySource", "PolicySource"]
+__all__ = [
+    "AuditStore",
+    "Awaited",
+    "ErasureStore",
+    "Generation",
+    "GenerationStore",
+    "KeySource",
+    "PolicySource",
+    "Receipt",
+    "ReceiptStore",
+    "SubjectStore",
+]
 
 
 class Generation(NamedTuple):
@@ -68,4 +83,95 @@ class KeySource(Protocol):
 
     def load(self) -> Keys:
         """The keyring. Raises `KeyringError` when there is none or it can't be used."""
+        ...
+
+
+class SubjectStore(Protocol):
+    """The keys of subjects, as workers get them. Every method raises `TransientError` when the server is away."""
+
+    async def look_up(self, asked: Sequence[Asked], log: Log, batch_end: int) -> list[Standing]:
+        """What is known of each subject, in order, for a batch of that log which ends before offset `batch_end`.
+
+        A key that is not there is made of the candidate, unless the subject was erased and nobody asked to renew it.
+        Workers that ask at once get the same key. A subject that is being erased has none; the erasure then covers the batch.
+        """
+        ...
+
+    async def here(self, worker: UUID, name: str, knows: int | None, seconds: float) -> News:
+        """Tells that the worker may use what it knows for so many seconds, and up to which erasure it has dropped keys.
+
+        The first time it `knows` None, and has no key. Gives the subjects of all later erasures, begun or complete.
+        """
+        ...
+
+    async def leave(self, worker: UUID) -> None:
+        """Tells that the worker holds no key any more."""
+        ...
+
+
+class Awaited(NamedTuple):
+    """A worker that has not acknowledged an erasure; unless it is heard of, it is given up after so many seconds."""
+
+    worker: str
+    seconds: float
+
+
+class ErasureStore(Protocol):
+    """The same keys, as they are destroyed."""
+
+    async def domains(self) -> list[str]:
+        """The domains in which subjects have keys, or had them."""
+        ...
+
+    async def topics(self) -> list[str]:
+        """The raw topics that were ever masked."""
+        ...
+
+    async def sample(self, domain: str) -> Held | None:
+        """One key, by which to tell whether a keyring fits."""
+        ...
+
+    async def has_keys(self, names: Iterable[SubjectName]) -> bool:
+        """Whether there is something to erase: a key of any of them, or an erasure that was begun."""
+        ...
+
+    async def begin(self, names: Iterable[SubjectName], reason: str) -> list[int]:
+        """Begins to erase, or takes up what was begun. From now on, who asks gets no key of theirs. Gives the erasures."""
+        ...
+
+    async def awaited(self, number: int) -> list[Awaited]:
+        """The workers that may still use keys which are being erased, up to that erasure."""
+        ...
+
+    async def complete(self, numbers: Sequence[int], ends: Mapping[Log, int]) -> bool:
+        """Destroys the keys, stores up to where records are erased, and writes the receipts, all or nothing.
+
+        False, and nothing was done: a worker has not acknowledged yet. Erasures that are complete stay as they are.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What somebody did with keys. `about` names a domain, a rule or a key; `subject` is its name in the catalog."""
+
+    id: int
+    at: datetime
+    login: str
+    kind: str
+    about: str
+    subject: bytes | None
+    reason: str
+    detail: Mapping[str, Any]
+
+
+class ReceiptStore(Protocol):
+    """What was done with keys, append-only."""
+
+    async def write(self, kind: str, about: str, reason: str, detail: Mapping[str, Any]) -> int:
+        """Writes a receipt and gives its number."""
+        ...
+
+    async def newest(self, limit: int, kind: str | None = None) -> list[Receipt]:
+        """The newest receipts, newest first."""
         ...

@@ -1,7 +1,7 @@
 """The catalog: policies, generations and audit rows in a PostgreSQL schema of their own.
 
 tables        the tables as values          database      address, TLS, pool, what refusals mean
-policies, generations, audit                the ports of `cdc_masker.ports` on it
+policies, generations, audit, subjects, receipts    the ports of `cdc_masker.ports` on it
 operations    `op.mask_column` and kin      changes       what they say, and the policy that follows
 releases      revisions → policy versions   environment   what an Alembic `env.py` calls
 commands      migrations from a program
@@ -17,6 +17,8 @@ from cdc_masker.catalog.audit import PostgresAudit
 from cdc_masker.catalog.database import Database
 from cdc_masker.catalog.generations import PostgresGenerations
 from cdc_masker.catalog.policies import PostgresPolicies
+from cdc_masker.catalog.receipts import PostgresReceipts
+from cdc_masker.catalog.subjects import PostgresErasures, PostgresSubjects
 from cdc_masker.settings import Settings
 
 __all__ = ["Catalog", "open_catalog"]
@@ -29,6 +31,9 @@ class Catalog:
     policies: PostgresPolicies
     generations: PostgresGenerations
     audit: PostgresAudit
+    subjects: PostgresSubjects
+    erasures: PostgresErasures
+    receipts: PostgresReceipts
 
 
 @asynccontextmanager
@@ -40,6 +45,9 @@ async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
             policies=PostgresPolicies(database),
             generations=PostgresGenerations(database, settings.output_prefix),
             audit=PostgresAudit(database),
+            subjects=PostgresSubjects(database),
+            erasures=PostgresErasures(database),
+            receipts=PostgresReceipts(database),
         )
     finally:
         await database.close()

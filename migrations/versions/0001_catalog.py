@@ -1,13 +1,16 @@
-"""Make the catalog: policies, generations, audit, and the roles that may use them.
+"""Make the catalog: policies, generations, audit, keys of subjects, receipts, and the roles that may use them.
 
 Revision ID: catalog_0001
 
 Everything belongs to the owner role, which can't log in. What is append-only refuses UPDATE, DELETE and TRUNCATE by
 triggers that fire for everybody, the owner and a replicating superuser included. Versions are inserted by one function
-only. Going down works while the tables are empty; the roles stay, since other databases of the cluster may use them.
+only, and what is about subjects is changed by those of `subjects.sql`. Going down works while the tables are empty; the
+roles stay, since other databases of the cluster may use them.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,19 +20,32 @@ down_revision = None
 branch_labels = "catalog"
 depends_on = None
 
-APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine")
-TABLES = (*APPEND_ONLY, "generation")
+SUBJECTS = Path(__file__).parents[1] / "subjects.sql"
+READ_BY_WORKERS = ("policy_version", "policy_rule", "generation", "audit_entry", "audit_quarantine")
+OF_SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
+APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine", "erasure_subject", "receipt")
+TABLES = (*READ_BY_WORKERS, *OF_SUBJECTS)
+FOR_MIGRATORS = ("release_policy(json, text, text)",)
+FOR_WORKERS = (
+    "subject_keys(json, text, text, integer, bigint)",
+    "worker_is_here(uuid, text, bigint, double precision)",
+    "worker_leaves(uuid)",
+)
+FOR_CUSTODIANS = ("begin_erasure(json, text)", "complete_erasure(bigint[], json)", "write_receipt(text, text, text, json)")
 
 
 def upgrade() -> None:
     schema = str(op.get_context().version_table_schema)
-    for role in ("migrator", "worker", "auditor"):
+    for role in ("migrator", "worker", "auditor", "custodian"):
         op.execute(_make_role(f"{schema}_{role}"))
     op.execute(f'ALTER TABLE "{schema}".alembic_version OWNER TO "{schema}_owner"')
     op.execute(f'SET LOCAL ROLE "{schema}_owner"')
     _make_tables(schema)
+    _make_tables_of_subjects(schema)
     _make_append_only(schema)
     _make_release(schema)
+    for statement in SUBJECTS.read_text().split("\n\n\n"):
+        op.execute(statement.replace("SCHEMA.", f'"{schema}".'))
     _grant(schema)
     op.execute("RESET ROLE")
 
@@ -38,6 +54,8 @@ def downgrade() -> None:
     schema = str(op.get_context().version_table_schema)
     op.execute(f'SET LOCAL ROLE "{schema}_owner"')
     for table in TABLES:
+        if table == "worker_presence":
+            continue  # which says nothing of what was done
         op.execute(
             f"""\
 DO $$ BEGIN
@@ -46,8 +64,9 @@ DO $$ BEGIN
   END IF;
 END $$"""
         )
-    op.execute(f'DROP FUNCTION "{schema}".release_policy(json, text, text)')
-    for table in ("audit_quarantine", "audit_entry", "generation", "policy_rule", "policy_version"):
+    for function in (*FOR_MIGRATORS, *FOR_WORKERS, *FOR_CUSTODIANS):
+        op.execute(f'DROP FUNCTION "{schema}".{function}')
+    for table in reversed(TABLES):
         op.drop_table(table, schema=schema)
     op.execute(f'DROP FUNCTION "{schema}".refuse_change()')
     op.execute("RESET ROLE")
@@ -96,6 +115,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("table_name", sa.Text, nullable=False),
         sa.Column("column_name", sa.Text, nullable=False),
         sa.Column("path", sa.Text, nullable=False),
+        sa.Column("pattern", sa.Boolean, nullable=False),
         sa.Column("type", sa.Text),
         sa.Column("method", sa.Text, nullable=False),
         sa.Column("params", sa.JSON, nullable=False),
@@ -104,8 +124,9 @@ def _make_tables(schema: str) -> None:
         sa.Column("allow_uniqueness_loss", sa.Boolean, nullable=False),
         sa.Column("classification", sa.Text),
         sa.Column("reason", sa.Text),
+        sa.Column("ticket", sa.Text),
         sa.PrimaryKeyConstraint(
-            "version", "server", "table_schema", "table_name", "column_name", "path", name="policy_rule_pkey"
+            "version", "server", "table_schema", "table_name", "column_name", "path", "pattern", name="policy_rule_pkey"
         ),
         sa.ForeignKeyConstraint(["version"], [f"{schema}.policy_version.version"], name="policy_rule_version_fkey"),
         schema=schema,
@@ -172,6 +193,72 @@ def _make_tables(schema: str) -> None:
     )
 
 
+def _make_tables_of_subjects(schema: str) -> None:
+    op.create_table(
+        "subject_key",
+        sa.Column("domain", sa.Text, nullable=False),
+        sa.Column("key_epoch", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("name", sa.LargeBinary, nullable=False),
+        sa.Column("wrapped", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("domain", "key_epoch", "name", name="subject_key_pkey"),
+        schema=schema,
+    )
+    op.create_table(
+        "erasure",
+        sa.Column("number", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("begun_by", sa.Text, nullable=False),
+        sa.Column("completed_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("number", name="erasure_pkey"),
+        schema=schema,
+    )
+    op.create_table(
+        "erasure_subject",
+        sa.Column("domain", sa.Text, nullable=False),
+        sa.Column("name", sa.LargeBinary, nullable=False),
+        sa.Column("number", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("domain", "name", "number", name="erasure_subject_pkey"),
+        sa.ForeignKeyConstraint(["number"], [f"{schema}.erasure.number"], name="erasure_subject_number_fkey"),
+        schema=schema,
+    )
+    op.create_index("erasure_subject_number_idx", "erasure_subject", ["number"], schema=schema)
+    op.create_table(
+        "erasure_offset",
+        sa.Column("number", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("incarnation", sa.Text, nullable=False),
+        sa.Column("partition", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("next_offset", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("number", "topic", "incarnation", "partition", name="erasure_offset_pkey"),
+        sa.ForeignKeyConstraint(["number"], [f"{schema}.erasure.number"], name="erasure_offset_number_fkey"),
+        schema=schema,
+    )
+    op.create_table(
+        "worker_presence",
+        sa.Column("worker", sa.Uuid, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("acknowledged", sa.BigInteger, nullable=False),
+        sa.Column("here_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("worker", name="worker_presence_pkey"),
+        schema=schema,
+    )
+    op.create_table(
+        "receipt",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("login", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("about", sa.Text, nullable=False),
+        sa.Column("subject", sa.LargeBinary),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("detail", sa.JSON, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="receipt_pkey"),
+        schema=schema,
+    )
+
+
 def _make_append_only(schema: str) -> None:
     op.execute(
         f"""\
@@ -218,14 +305,16 @@ BEGIN
     document->>'reason', session_user
   );
   INSERT INTO "{schema}".policy_rule
-    (version, server, table_schema, table_name, column_name, path, type, method, params, strict, allow_small_domain,
-     allow_uniqueness_loss, classification, reason)
+    (version, server, table_schema, table_name, column_name, path, pattern, type, method, params, strict,
+     allow_small_domain, allow_uniqueness_loss, classification, reason, ticket)
   SELECT
-    made, rule.server, rule."schema", rule."table", rule."column", coalesce(rule.path, ''), rule.type, rule.method,
-    rule.params, rule.strict, rule.allow_small_domain, rule.allow_uniqueness_loss, rule.classification, rule.reason
+    made, rule.server, rule."schema", rule."table", rule."column", coalesce(rule.path, ''), rule.pattern, rule.type,
+    rule.method, rule.params, rule.strict, rule.allow_small_domain, rule.allow_uniqueness_loss, rule.classification,
+    rule.reason, rule.ticket
   FROM json_to_recordset(document->'rules') AS rule (
     server text, "schema" text, "table" text, "column" text, path text, type text, method text, params json,
-    strict boolean, allow_small_domain boolean, allow_uniqueness_loss boolean, classification text, reason text
+    pattern boolean, strict boolean, allow_small_domain boolean, allow_uniqueness_loss boolean, classification text,
+    reason text, ticket text
   );
   RETURN made;
 END $$"""  # noqa: S608 - the schema's name is a validated identifier
@@ -233,19 +322,28 @@ END $$"""  # noqa: S608 - the schema's name is a validated identifier
 
 
 def _grant(schema: str) -> None:
-    worker, migrator, auditor = (f'"{schema}_{role}"' for role in ("worker", "migrator", "auditor"))
-    tables = ", ".join(f'"{schema}".{table}' for table in (*TABLES, "alembic_version"))
-    release = f'FUNCTION "{schema}".release_policy(json, text, text)'
+    worker, migrator, auditor, custodian = (f'"{schema}_{role}"' for role in ("worker", "migrator", "auditor", "custodian"))
+
+    def named(*names: str) -> str:
+        return ", ".join(f'"{schema}".{name}' for name in names)
+
+    read_by_auditors = (*READ_BY_WORKERS, *OF_SUBJECTS[1:], "alembic_version")
+    read_by_custodians = ("policy_version", "policy_rule", "generation", *OF_SUBJECTS)
+    functions = (*FOR_MIGRATORS, *FOR_WORKERS, *FOR_CUSTODIANS)
     for statement in (
         f'REVOKE ALL ON SCHEMA "{schema}" FROM PUBLIC',
-        f"REVOKE ALL ON TABLE {tables} FROM PUBLIC",
-        f'REVOKE ALL ON FUNCTION "{schema}".refuse_change() FROM PUBLIC',
-        f"REVOKE ALL ON {release} FROM PUBLIC",
-        f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {auditor}',
-        f"GRANT SELECT ON {tables} TO {worker}, {auditor}",
-        f'GRANT INSERT ON "{schema}".generation, "{schema}".audit_entry, "{schema}".audit_quarantine TO {worker}',
-        f'GRANT SELECT ON "{schema}".policy_version, "{schema}".policy_rule TO {migrator}',
-        f'GRANT SELECT, INSERT, UPDATE, DELETE ON "{schema}".alembic_version TO {migrator}',
-        f"GRANT EXECUTE ON {release} TO {migrator}",
+        f"REVOKE ALL ON TABLE {named(*TABLES, 'alembic_version')} FROM PUBLIC",
+        f"REVOKE ALL ON FUNCTION {named('refuse_change()', *functions)} FROM PUBLIC",
+        f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {auditor}, {custodian}',
+        f"GRANT SELECT ON {named(*READ_BY_WORKERS, 'alembic_version')} TO {worker}",
+        f"GRANT INSERT ON {named('generation', 'audit_entry', 'audit_quarantine')} TO {worker}",
+        f"GRANT EXECUTE ON FUNCTION {named(*FOR_WORKERS)} TO {worker}",
+        f"GRANT SELECT ON {named('policy_version', 'policy_rule')} TO {migrator}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {named('alembic_version')} TO {migrator}",
+        f"GRANT EXECUTE ON FUNCTION {named(*FOR_MIGRATORS)} TO {migrator}",
+        f"GRANT SELECT ON {named(*read_by_auditors)} TO {auditor}",
+        f"GRANT SELECT (domain, key_epoch, name, created_at) ON {named('subject_key')} TO {auditor}",
+        f"GRANT SELECT ON {named(*read_by_custodians)} TO {custodian}",
+        f"GRANT EXECUTE ON FUNCTION {named(*FOR_CUSTODIANS)} TO {custodian}",
     ):
         op.execute(statement)

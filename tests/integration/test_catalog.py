@@ -117,7 +117,7 @@ async def test_a_policy_comes_back_as_it_was_released(settings: Settings) -> Non
         "UPDATE cdc_masker.policy_rule SET column_name = 'phone' WHERE column_name = 'id'",
         "UPDATE cdc_masker.policy_rule SET params = '{\"domain\": \"other\"}' WHERE column_name = 'email'",
         "DELETE FROM cdc_masker.policy_rule WHERE column_name = 'email'",
-        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', 'f', 'f', 'f', null, null)",
+        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', 'f', null, 'keep', '{}', 'f', 'f', 'f')",
         "UPDATE cdc_masker.policy_version SET headers = '[\"trace\"]'",
         "UPDATE cdc_masker.policy_version SET domains = '[]'",
         "UPDATE cdc_masker.policy_version SET default_method = 'keep'",

@@ -97,7 +97,7 @@ def test_an_unused_catalog_goes_down_and_up_again(settings: Settings, database: 
     assert asyncio.run(commands.position(settings)).at_head
 
 
-@pytest.mark.parametrize("table", [*APPEND_ONLY, "generation"])
+@pytest.mark.parametrize("table", [*APPEND_ONLY, "generation", "subject_key", "erasure", "erasure_offset"])
 def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: Database, table: str) -> None:
     commands.upgrade(settings)
     rows = {
@@ -105,8 +105,18 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
         "generation": "('t', 1, 'masked.t', 'live', 0, 1)",
         "audit_entry": "(1, 'i', 't', 0, 0, 0, 1, 0, 0, 0, 0, '', 1, now(), '', '')",
     }
-    needs = {"policy_rule": "policy_version", "audit_quarantine": "audit_entry"}
-    rows["policy_rule"] = "(1, '*', 's', 't', 'c', '', null, 'null', '{}', false, false, false, null, null)"
+    needs = {
+        "policy_rule": "policy_version",
+        "audit_quarantine": "audit_entry",
+        "erasure_subject": "erasure",
+        "erasure_offset": "erasure",
+    }
+    rows["subject_key"] = "('d', 1, 'x', 'y')"
+    rows["erasure"] = "(1, 'why', now(), 'me', null)"
+    rows["erasure_subject"] = "('d', 'x', 1)"
+    rows["erasure_offset"] = "(1, 't', 'i', 0, 1)"
+    rows["receipt"] = "(default, now(), 'me', 'reveal', 'r', null, 'why', '{}')"
+    rows["policy_rule"] = "(1, '*', 's', 't', 'c', '', false, null, 'null', '{}', false, false, false)"
     rows["audit_quarantine"] = "(1, 'i', 't', 0, 0, 0, 0, 'not_json')"
     for each in filter(None, (needs.get(table), table)):
         query(database.dsn, f"INSERT INTO cdc_masker.{each} VALUES {rows[each]}")

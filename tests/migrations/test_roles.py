@@ -16,7 +16,12 @@ from tests.migrations.kit import Revisions, query
 
 pytestmark = pytest.mark.stack
 
-TABLES = (*APPEND_ONLY, "generation")
+SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
+READ_BY_WORKERS = ("policy_version", "policy_rule", "generation", "audit_entry", "audit_quarantine")
+TABLES = (*READ_BY_WORKERS, *SUBJECTS)
+ASKED = """'[{{"place": 0, "domain": "d", "epoch": 1, "name": "{name}", "candidate": "ff", "renew": false}}]'"""
+SUBJECT = """'[{{"domain": "d", "name": "{name}"}}]'"""
+WORKER_ID = "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'"
 ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, 0, '', 1, now(), '', '')"
 NOTE = "(1, 'i', 't', 0, {offset}, {offset}, 0, 'not_json')"
 
@@ -46,6 +51,11 @@ def filled(settings: Settings, database: Database, revisions: Revisions) -> Data
         f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=0)}",
         f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=0)}",
         "INSERT INTO cdc_masker.generation VALUES ('t', 1, 'masked.t', 'live', 1, 1)",
+        f"SELECT cdc_masker.subject_keys({ASKED.format(name='aa')}, 't', 'i', 0, 1)",
+        f"SELECT cdc_masker.begin_erasure({SUBJECT.format(name='bb')}, 'why')",
+        f"SELECT cdc_masker.subject_keys({ASKED.format(name='bb')}, 't', 'i', 0, 1)",
+        f"SELECT cdc_masker.worker_is_here({WORKER_ID}, 'w', null, 60)",
+        "SELECT cdc_masker.write_receipt('reveal', 'r', 'why', '{}')",
         "SELECT 1",
     )
     return database
@@ -60,13 +70,13 @@ def test_rows_are_append_only_for_everybody(
     filled: Database, login: Callable[[str], str], settings: Settings, table: str
 ) -> None:
     before = content(filled)
-    columns = {"policy_version": "reason", "policy_rule": "method", "audit_quarantine": "reason"}
+    columns = {"policy_rule": "method", "audit_entry": "worker", "erasure_subject": "domain"}
     statements = (
-        f"UPDATE cdc_masker.{table} SET {columns.get(table, 'worker')} = 'x'",
+        f"UPDATE cdc_masker.{table} SET {columns.get(table, 'reason')} = 'x'",
         f"DELETE FROM cdc_masker.{table}",
         f"TRUNCATE cdc_masker.{table} CASCADE",
     )
-    for role in ("worker", "migrator", "auditor"):
+    for role in ("worker", "migrator", "auditor", "custodian"):
         for statement in statements:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 query(login(role), statement)
@@ -79,13 +89,13 @@ def test_rows_are_append_only_for_everybody(
 
 def test_the_worker_reads_policies_and_inserts_audit(filled: Database, login: Callable[[str], str]) -> None:
     worker = login("worker")
-    for table in TABLES:
+    for table in READ_BY_WORKERS:
         assert query(worker, f"SELECT count(*) > 0 FROM cdc_masker.{table}") == [(True,)]
     query(worker, f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=1)}")
     query(worker, f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=1)}")
     query(worker, "INSERT INTO cdc_masker.generation VALUES ('u', 1, 'masked.u', 'live', 1, 1)")
     for statement in (
-        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', 'f', 'f', 'f', null, null)",
+        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', 'f', null, 'keep', '{}', 'f', 'f', 'f')",
         "SELECT cdc_masker.release_policy('{}', '', '')",
         "UPDATE cdc_masker.generation SET state = 'x'",
         "CREATE TABLE cdc_masker.mine ()",
@@ -104,7 +114,7 @@ def test_the_migrator_releases_policies_through_revisions_only(
     released = "SELECT version, created_by LIKE 'migrator%' FROM cdc_masker.policy_version ORDER BY version"
     assert query(database.dsn, released) == [(1, True), (2, True)]
     for statement in (
-        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', null, 'keep', '{}', 'f', 'f', 'f', null, null)",
+        "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', 'f', null, 'keep', '{}', 'f', 'f', 'f')",
         "INSERT INTO cdc_masker.policy_version SELECT * FROM cdc_masker.policy_version",
         f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=1)}",
         "SELECT * FROM cdc_masker.audit_entry",
@@ -115,19 +125,70 @@ def test_the_migrator_releases_policies_through_revisions_only(
             query(migrator, statement)
 
 
+def test_the_worker_asks_for_keys_and_can_neither_list_nor_destroy_them(filled: Database, login: Callable[[str], str]) -> None:
+    worker = login("worker")
+    query(worker, f"SELECT cdc_masker.subject_keys({ASKED.format(name='cc')}, 't', 'i', 0, 1)")
+    query(worker, f"SELECT cdc_masker.worker_is_here({WORKER_ID}, 'w', 0, 60)")
+    query(worker, f"SELECT cdc_masker.worker_leaves({WORKER_ID})")
+    for statement in (
+        *(f"SELECT * FROM cdc_masker.{table}" for table in SUBJECTS),
+        *(f"DELETE FROM cdc_masker.{table}" for table in SUBJECTS),
+        "INSERT INTO cdc_masker.subject_key VALUES ('d', 1, 'x', 'y')",
+        "UPDATE cdc_masker.subject_key SET wrapped = 'y'",
+        f"SELECT cdc_masker.begin_erasure({SUBJECT.format(name='aa')}, 'why')",
+        "SELECT cdc_masker.complete_erasure('{1}', '[]')",
+        "SELECT cdc_masker.write_receipt('reveal', 'r', 'why', '{}')",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            query(worker, statement)
+
+
+def test_the_custodian_erases_through_the_functions_only(filled: Database, login: Callable[[str], str]) -> None:
+    custodian = login("custodian")
+    erasing = f"SELECT cdc_masker.begin_erasure({SUBJECT.format(name='aa')}, 'why')"
+    assert query(custodian, erasing) == [([2],)]
+    assert query(custodian, "SELECT cdc_masker.complete_erasure('{2}', '[]')") == [(False,)]  # the worker is there
+    query(login("worker"), f"SELECT cdc_masker.worker_leaves({WORKER_ID})")
+    assert query(custodian, "SELECT cdc_masker.complete_erasure('{2}', '[]')") == [(True,)]
+    assert query(custodian, "SELECT encode(name, 'hex') FROM cdc_masker.subject_key") == []
+    receipts = "SELECT kind, login LIKE 'custodian%', encode(subject, 'hex') FROM cdc_masker.receipt ORDER BY id DESC LIMIT 1"
+    assert query(custodian, receipts) == [("erase", True, "aa")]
+    with pytest.raises(asyncpg.RaiseError, match="written by erasing"):
+        query(custodian, "SELECT cdc_masker.write_receipt('erase', 'd', 'why', '{}')")
+    for statement in (
+        *(f"DELETE FROM cdc_masker.{table}" for table in SUBJECTS),
+        *(f"INSERT INTO cdc_masker.{table} OVERRIDING SYSTEM VALUE SELECT * FROM cdc_masker.{table}" for table in SUBJECTS),
+        f"SELECT cdc_masker.subject_keys({ASKED.format(name='aa')}, 't', 'i', 0, 1)",
+        f"SELECT cdc_masker.worker_leaves({WORKER_ID})",
+        "SELECT cdc_masker.release_policy('{}', '', '')",
+        "SELECT * FROM cdc_masker.audit_entry",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            query(custodian, statement)
+
+
+def test_an_auditor_sees_whose_keys_there_are_and_no_key(filled: Database, login: Callable[[str], str]) -> None:
+    auditor = login("auditor")
+    assert query(auditor, "SELECT encode(name, 'hex') FROM cdc_masker.subject_key") == [("aa",)]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        query(auditor, "SELECT wrapped FROM cdc_masker.subject_key")
+
+
 def test_the_auditor_only_reads(filled: Database, login: Callable[[str], str]) -> None:
     auditor = login("auditor")
-    for table in TABLES:
+    for table in (table for table in TABLES if table != "subject_key"):
         assert query(auditor, f"SELECT count(*) > 0 FROM cdc_masker.{table}") == [(True,)]
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            query(auditor, f"INSERT INTO cdc_masker.{table} SELECT * FROM cdc_masker.{table}")
+            query(auditor, f"INSERT INTO cdc_masker.{table} OVERRIDING SYSTEM VALUE SELECT * FROM cdc_masker.{table}")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         query(auditor, "SELECT cdc_masker.release_policy('{}', '', '')")
 
 
 def test_the_owner_cannot_log_in_and_others_see_nothing(filled: Database, unique: Callable[[str], str]) -> None:
     can = query(filled.dsn, "SELECT rolname::text, rolcanlogin, rolsuper FROM pg_roles WHERE rolname ~ '^cdc_masker_'")
-    assert sorted(can) == [(f"cdc_masker_{role}", False, False) for role in ("auditor", "migrator", "owner", "worker")]
+    assert sorted(can) == [
+        (f"cdc_masker_{role}", False, False) for role in ("auditor", "custodian", "migrator", "owner", "worker")
+    ]
     stranger = unique("stranger")
     query(filled.dsn, f"CREATE ROLE {stranger} LOGIN PASSWORD 'pw'", "SELECT 1")
     for statement in ("TABLE cdc_masker.policy_version", "SELECT cdc_masker.release_policy('{}', '', '')"):
