@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     generation: int = Field(1, ge=1, description="Which masked copy to make; those past the first end in .g and this number.")
     audit_topic: TopicName = Field("cdc-masker.audit", min_length=1, description="Topic of the audit entries.")
     quarantine_topic: TopicName = Field("cdc-masker.quarantine", min_length=1, description="Topic of quarantine notes.")
-    keys_file: Path | None = Field(None, description="Key file, as `cdc-masker keys new` writes it.")
+    keys_file: Path | None = Field(None, description="Key file, as `cdc-masker keys new` or `keys derive` writes it.")
+    keys: SecretStr | None = Field(None, description="In place of a key file: what would stand in it.")
+    key_command: str | None = Field(None, description="In place of a key file: a command that prints what would stand in it.")
 
     # Kafka
     kafka_brokers: str = Field("127.0.0.1:9092", min_length=1, description="host:port of brokers, with commas between.")
@@ -217,7 +219,7 @@ class SecretFiles(PydanticBaseSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         variable = f"{PREFIX}{field_name}_FILE".upper()
         path = os.environ.get(variable)
-        if not path or "SecretStr" not in str(field.annotation):
+        if not path or not _may_stand_in_a_file(field_name):
             return None, field_name, False
         try:
             return Path(path).read_text().rstrip("\r\n"), field_name, False
@@ -227,6 +229,12 @@ class SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _may_stand_in_a_file(name: str) -> bool:
+    """Whether it is a secret, unless the name of its file is a setting of its own, as that of `keys` is."""
+    fields = Settings.model_fields
+    return "SecretStr" in str(fields[name].annotation) and f"{name}_file" not in fields
 
 
 def load(**overrides: Any) -> Settings:
@@ -247,7 +255,7 @@ def source_of(name: str) -> str:
     environment = {key.upper() for key, value in os.environ.items() if value}
     if variable in environment:
         return variable
-    if f"{variable}_FILE" in environment and "SecretStr" in str(Settings.model_fields[name].annotation):
+    if f"{variable}_FILE" in environment and _may_stand_in_a_file(name):
         return f"{variable}_FILE"
     dotenv = DotEnvSettingsSource(Settings, env_file=".env", env_prefix=PREFIX)
     return ".env" if name in dotenv() else "default"

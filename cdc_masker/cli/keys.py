@@ -27,4 +27,4 @@ def new(
     """Make a key file with a new random key, readable by its owner only. The key is never printed."""
     ring = new_keyring()
     write(ring, path)
-    print(f"{path}: key {ring.roots[0].id}, epoch 1; keep a copy where losing this machine can't lose it", file=sys.stderr)
+    print(f"{path}: key {ring.keys[0].id}, epoch 1; keep a copy where losing this machine can't lose it", file=sys.stderr)

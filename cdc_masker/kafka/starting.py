@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
+from cdc_masker import keys
 from cdc_masker.catalog import Catalog, open_catalog
 from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.kafka.alarm import GuardAlarm
@@ -24,7 +25,6 @@ from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lanes import Parts
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.topics import Topics
-from cdc_masker.keys import FileKeys
 from cdc_masker.policies import Policy
 from cdc_masker.settings import PREFIX, Settings
 
@@ -45,11 +45,11 @@ def check(settings: Settings) -> None:
     """Raises `SetupError` when a setting that only the worker needs is missing."""
     for name, why in (
         ("source_topics", "a regular expression for the topics to mask"),
-        ("keys_file", "the key file that `cdc-masker keys new` wrote"),
         ("database_url", "the address of the catalog"),
     ):
         if not getattr(settings, name):
             raise SetupError(f"{PREFIX}{name.upper()} is not set; set it to {why}")
+    keys.source(settings)
 
 
 async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: float = 0.0) -> tuple[Parts, frozenset[str]]:
@@ -60,14 +60,13 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     Raises `SetupError`, `PolicyError` or `KeyringError`, each with the remedy.
     """
     check(settings)
-    assert settings.keys_file is not None  # checked
-    keys = FileKeys(settings.keys_file).load()
+    keyring = await asyncio.to_thread(keys.source(settings).load)
     deadline = time.monotonic() + settings.startup_timeout * _WAITING_SHARE - seconds_gone
 
     catalog: Catalog = await resources.enter_async_context(open_catalog(settings))
     policy = await _patiently("PostgreSQL", lambda: _policy(settings, catalog), deadline)
     await _patiently("PostgreSQL", catalog.audit.check, deadline)
-    maskers = Maskers(settings, catalog.policies, keys, policy)
+    maskers = Maskers(settings, catalog.policies, keyring, policy)
 
     cluster = Cluster(settings)
     resources.push_async_callback(cluster.close)

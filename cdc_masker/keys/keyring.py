@@ -1,117 +1,166 @@
-"""The keyring: root keys by epoch, and the keys that are derived from them.
+"""The keyring: keys by epoch, and what is derived from them.
 
 Every key that masks anything is derived: HKDF-SHA-256 (RFC 5869) from the root of an epoch, with method, domain and epoch as
-info, each with its length in front, so that no two of them can be confused. A root key is never used itself, never printed,
-and in no `repr`. A key file is JSON: `{"format":1,"keys":[{"id":…,"epoch":1,"root":BASE64}]}`, readable by its owner only.
+info, each with its length in front, so that no two of them can be confused. A root key is never used itself. Instead of its
+root an epoch may hold some derived keys only (`cdc_masker.keys.bundles`); then there are no others.
+
+What always holds: nothing shows a key. It stands in no attribute, so that whatever walks over objects meets an id and an epoch
+at most, and it never pickles: a keyring travels as the place that it came from, and is read again from there.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
+from typing import Any, NoReturn, Protocol
 
-import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cdc_masker.errors import KeyringError
 
-__all__ = ["FileKeys", "Keyring", "RootKey", "new_keyring", "write"]
+__all__ = ["DerivedKeys", "Keyring", "RootKey", "Secret", "new_keyring", "new_root"]
 
 _KEY_BYTES = 32
 
 
-class RootKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One epoch's root: 32 random bytes. `id` is what may be shown of it."""
+class Secret:
+    """A key that only `reveal()` tells. It neither pickles nor copies."""
 
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    epoch: Annotated[int, msgspec.Meta(ge=1)]
-    root: bytes
+    __slots__ = ("reveal",)
+    reveal: Callable[[], bytes]
+
+    def __init__(self, content: bytes) -> None:
+        self.reveal = lambda: content
+
+    def __len__(self) -> int:
+        return len(self.reveal())
 
     def __repr__(self) -> str:
-        return f"RootKey(id={self.id!r}, epoch={self.epoch})"
+        return "Secret()"
 
-    def __rich_repr__(self) -> list[tuple[str, str | int]]:  # msgspec's own one lists every field
-        return [("id", self.id), ("epoch", self.epoch)]
-
-
-class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: Literal[1]
-    keys: Annotated[tuple[RootKey, ...], msgspec.Meta(min_length=1)]
+    def __reduce__(self) -> NoReturn:
+        raise KeyringError(
+            "a key is never pickled or copied; pickle the keyring, which travels as the place it was loaded from"
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class RootKey:
+    """One epoch's root: 32 random bytes. `id` is what may be shown of it."""
+
+    kind = "root"
+    id: str
+    epoch: int
+    root: InitVar[bytes]
+    secret: Secret = field(init=False, repr=False)
+
+    def __post_init__(self, root: bytes) -> None:
+        object.__setattr__(self, "secret", Secret(root))
+
+    def secrets(self) -> Iterable[Secret]:
+        return (self.secret,)
+
+    def derive(self, method: str, domain: str) -> bytes:
+        """32 bytes for a method and domain."""
+        parts = (b"cdc-masker", method.encode(), domain.encode(), str(self.epoch).encode())
+        info = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=info).derive(self.secret.reveal())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DerivedKeys:
+    """Some keys of one epoch by method and domain, without the root, whose `id` they have."""
+
+    kind = "derived"
+    id: str
+    epoch: int
+    keys: InitVar[Mapping[tuple[str, str], bytes]]
+    secret: Mapping[tuple[str, str], Secret] = field(init=False, repr=False)
+
+    def __post_init__(self, keys: Mapping[tuple[str, str], bytes]) -> None:
+        object.__setattr__(self, "secret", {purpose: Secret(key) for purpose, key in keys.items()})
+
+    def secrets(self) -> Iterable[Secret]:
+        return self.secret.values()
+
+    def derive(self, method: str, domain: str) -> bytes:
+        """The key of a method and domain. Raises `KeyringError` when it is not among these."""
+        found = self.secret.get((method, domain))
+        if found is None:
+            raise KeyringError(
+                f"the bundle lacks the key of method {method!r}, domain {domain!r}, epoch {self.epoch}; make a new bundle for "
+                "the policy with `cdc-masker keys derive` where the root key is"
+            )
+        return found.reveal()
+
+
+class _Source(Protocol):
+    def load(self) -> Keyring: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Keyring:
-    """Root keys by epoch; satisfies `cdc_masker.methods.Keys`."""
+    """Keys by epoch; satisfies `cdc_masker.methods.Keys`.
 
-    roots: tuple[RootKey, ...] = field()
+    `source` is where it was loaded from, None for one made in memory. It pickles as that and the ids of its keys.
+    """
+
+    keys: tuple[RootKey | DerivedKeys, ...]
+    source: _Source | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, roots: Iterable[RootKey]) -> Keyring:
-        """Raises `KeyringError` for a root of another length or two of one epoch."""
-        ring = cls(tuple(roots))
-        epochs = [root.epoch for root in ring.roots]
+    def of(cls, keys: Iterable[RootKey | DerivedKeys], source: _Source | None = None) -> Keyring:
+        """The epochs in order. Raises `KeyringError` for a key of another length or two of one epoch."""
+        ring = cls(tuple(sorted(keys, key=lambda key: key.epoch)), source)
+        epochs = [key.epoch for key in ring.keys]
         if len(set(epochs)) != len(epochs):
             raise KeyringError("two keys have the same epoch; each epoch has one root key")
-        for root in ring.roots:
-            if len(root.root) != _KEY_BYTES:
-                raise KeyringError(f"key {root.id!r} does not hold {_KEY_BYTES} bytes; make keys with `cdc-masker keys new`")
+        for key in ring.keys:
+            if any(len(secret) != _KEY_BYTES for secret in key.secrets()):
+                raise KeyringError(f"key {key.id!r} does not hold {_KEY_BYTES} bytes; make keys with `cdc-masker keys new`")
         return ring
 
     def derive(self, method: str, domain: str, epoch: int) -> bytes:
-        """32 bytes for one method, domain and epoch. Raises `KeyringError` when there is no root key of that epoch."""
-        for root in self.roots:
-            if root.epoch == epoch:
-                break
-        else:
-            raise KeyringError(f"there is no key of epoch {epoch}, which the policy asks for; add it to the key file")
-        parts = (b"cdc-masker", method.encode(), domain.encode(), str(epoch).encode())
-        info = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=info).derive(root.root)
+        """32 bytes for one method, domain and epoch. Raises `KeyringError` when that key can't be had."""
+        for key in self.keys:
+            if key.epoch == epoch:
+                return key.derive(method, domain)
+        raise KeyringError(
+            f"there is no key of epoch {epoch}, which the policy asks for; `cdc-masker keys rotate` makes the next"
+        )
+
+    def ids(self) -> dict[int, str]:
+        """The key ids by epoch."""
+        return {key.epoch: key.id for key in self.keys}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.source is None:
+            raise KeyringError(
+                "a keyring made in memory can't be pickled; load it from a file, the environment or a command, so that it "
+                "travels as a reference to that"
+            )
+        return _loaded_again, (self.source, self.ids())
+
+
+def _loaded_again(source: _Source, ids: Mapping[int, str]) -> Keyring:
+    """What a pickled keyring becomes. Raises `KeyringError` when `source` lacks a key or has another one here."""
+    ring = source.load()
+    found = ring.ids()
+    for epoch, name in ids.items():
+        if found.get(epoch) != name:
+            raise KeyringError(
+                f"{source} has no key {name!r} of epoch {epoch} here; bring those that were there when it was pickled"
+            )
+    return ring
+
+
+def new_root(epoch: int) -> RootKey:
+    """A new random root of that epoch."""
+    return RootKey(id=f"k-{secrets.token_hex(4)}", epoch=epoch, root=secrets.token_bytes(_KEY_BYTES))
 
 
 def new_keyring(epoch: int = 1) -> Keyring:
     """A keyring with one new random root, of that epoch."""
-    return Keyring.of([RootKey(id=f"k-{secrets.token_hex(4)}", epoch=epoch, root=secrets.token_bytes(_KEY_BYTES))])
-
-
-def write(ring: Keyring, path: Path) -> None:
-    """Writes a key file that only its owner can read. Raises `KeyringError` when the file is there already or can't be made."""
-    text = msgspec.json.format(msgspec.json.encode(_KeyFile(1, ring.roots)))
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise KeyringError(f"{path} is there already; a key file is never overwritten, choose another name") from None
-    except OSError as error:
-        raise KeyringError(f"{path} can't be written ({error.strerror}); choose another place") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text + b"\n")
-
-
-@dataclass(frozen=True, slots=True)
-class FileKeys:
-    """A `KeySource` that reads a key file."""
-
-    path: Path
-
-    def load(self) -> Keyring:
-        """Raises `KeyringError` when the file is missing, open to others, or not a key file."""
-        try:
-            mode = self.path.stat().st_mode
-            text = self.path.read_bytes()
-        except OSError as error:
-            raise KeyringError(
-                f"key file {self.path} can't be read ({error.strerror}); make one with `cdc-masker keys new {self.path}`"
-            ) from None
-        if mode & 0o077:
-            raise KeyringError(f"key file {self.path} can be read by others; run `chmod 600 {self.path}`")
-        try:
-            parsed = msgspec.json.decode(text, type=_KeyFile)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # The parser's message may quote what stands there.
-            raise KeyringError(f"{self.path} is not a key file; make one with `cdc-masker keys new`") from None
-        return Keyring.of(parsed.keys)
+    return Keyring.of([new_root(epoch)])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.errors import KeyringError, PolicyError, Reason
 from cdc_masker.events import AuditEntry, Fate, QuarantineNote
-from cdc_masker.keys import FileKeys, new_keyring, write
+from cdc_masker.keys import CommandKeys, EnvironmentKeys, FileKeys, new_keyring, write
 from cdc_masker.policies import EMPTY, Policy, Rule
 from cdc_masker.ports import AuditStore, Generation, GenerationStore, KeySource, PolicySource
 from cdc_masker.settings import Settings, load
@@ -176,13 +178,18 @@ async def test_audit_knows_how_far_each_log_is_covered(audit: AuditStore) -> Non
         assert await audit.last_offset(*other) is None
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "environment", "command"])
 def keys(request: pytest.FixtureRequest, tmp_path: Path) -> KeySource:
     ring = new_keyring()
-    if request.param == "memory":
-        return MemoryKeys(ring)
-    write(ring, tmp_path / "keys.json")
-    return FileKeys(tmp_path / "keys.json")
+    path = tmp_path / "keys.json"
+    write(ring, path)
+    sources: dict[str, KeySource] = {
+        "memory": MemoryKeys(ring),
+        "file": FileKeys(path),
+        "environment": EnvironmentKeys(SecretStr(path.read_text())),
+        "command": CommandKeys(shlex.join(["cat", str(path)])),
+    }
+    return sources[request.param]
 
 
 def test_keys_derive_the_same_each_time(keys: KeySource) -> None:
