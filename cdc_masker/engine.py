@@ -64,7 +64,8 @@ class RowPlan:
 
     `kept` and `masked` are what the egress guard is told of it. `undecided` are the columns that no rule decides, or whose
     rule's method does not fit the type that came: drift, for people to see. `collapsed` are the columns of the key in which a
-    constant stands, so that different rows get the same key. `cells` lack the columns that are dropped, `width` counts them.
+    constant stands, so that different rows get the same key, and nobody accepted that. `cells` lack the columns that are
+    dropped, `width` counts them.
     """
 
     transforms: dict[str, Transform]
@@ -137,13 +138,15 @@ class Engine:
             MaskedColumn(
                 name,
                 not (isinstance(each, Rewrite) or (isinstance(each, Compute | Contextual) and each.may_return_input)),
+                orjson.dumps(each.value) if isinstance(each, Constant) else None,
             )
             for name, each in transforms.items()
             if name not in kept
         )
         columns = ((name, type_) for name, type_ in layout if name not in passing)
         undecided = frozenset(name for name, type_ in columns if not self._fits(self._decision(table, name), type_))
-        collapsed = frozenset(name for name in key if isinstance(transforms.get(name), Constant))
+        constant = (name for name in key if isinstance(transforms.get(name), Constant))
+        collapsed = frozenset(name for name in constant if not self._accepts_loss(table, name))
         return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed)
 
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
@@ -159,9 +162,8 @@ class Engine:
             return Drop() if default == "drop" else redaction(type_)
         # A tombstone knows its topic only: the domain of an undecided key column must not need more.
         domain = json.dumps(["key", table.topic, name])
-        return self._transform(
-            Tokenize(), Column(place=name, type=type_, domain=domain, keyed_by=_UNDECIDED, epoch=self._epoch)
-        )
+        column = Column(place=name, type=type_, domain=domain, keyed_by=_UNDECIDED, epoch=self._epoch)
+        return self._transform(Tokenize(), column, few=False)
 
     def _decision(self, table: Table, column: str) -> Rule | Parts | None:
         group = self.lookup.rules(table, column)
@@ -176,10 +178,10 @@ class Engine:
         if isinstance(decision, Parts):
             return nested.compile_parts(decision, type_ or decision.type, column, self._keys)
         declared = from_postgres(decision.type) if decision.type else None
-        return self._transform(self.method(decision), column(decision, type_ or declared))
+        return self._transform(self.method(decision), column(decision, type_ or declared), few=decision.allow_small_domain)
 
-    def _transform(self, method: Method, column: Column) -> Transform:
-        if column.type is not None and not method.accepts(column.type):
+    def _transform(self, method: Method, column: Column, *, few: bool) -> Transform:
+        if column.type is not None and not methods.fits(method, column.type, few=few):
             return redaction(column.type)
         return method.compile(column, self._keys)
 
@@ -200,11 +202,17 @@ class Engine:
 
     def _fits(self, decision: Rule | Parts | None, type_: Type | None) -> bool:
         """Whether something was decided that can be done to a column of that type."""
-        return decision is not None and (isinstance(decision, Parts) or type_ is None or self.method(decision).accepts(type_))
+        if decision is None or isinstance(decision, Parts) or type_ is None:
+            return decision is not None
+        return methods.fits(self.method(decision), type_, few=decision.allow_small_domain)
 
     def _strict(self, table: Table, name: str) -> bool:
         decision = self._decision(table, name)
         return isinstance(decision, Rule) and decision.strict
+
+    def _accepts_loss(self, table: Table, name: str) -> bool:
+        decision = self._decision(table, name)
+        return isinstance(decision, Rule) and decision.allow_uniqueness_loss
 
     def _check_key(self, table: Table, name: str, key: frozenset[str]) -> None:
         """Raises `InputError` unless equal keys stay equal, and distinct ones distinct or the rule accepts that they don't."""

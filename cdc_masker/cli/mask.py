@@ -33,7 +33,7 @@ def mask(
     rules = EMPTY if policy is None else Policy.from_document(read_bytes(policy))
     if keys is None:
         print("cdc-masker: no --keys: tokens of this run are made with a key that ends with it", file=sys.stderr)
-        masker = Masker(rules, new_keyring())
+        masker = Masker(rules, new_keyring(rules.key_epoch))
     else:
         masker = Masker(rules, FileKeys(keys).load())
     with reading(source) as lines, writing(output) as results:

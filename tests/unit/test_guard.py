@@ -20,6 +20,7 @@ from cdc_masker.lookup import Table
 from cdc_masker.methods import Keep
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, EnvelopeShape, Policy
+from tests.unit import building
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 POLICY = Policy.from_document((EXAMPLES / "shop-policy.json").read_bytes())
@@ -130,3 +131,10 @@ def check(masker: Masker, record: Record, outcome: Outcome) -> None:
             assert any(isinstance(transform, Keep) for transform in plan.transforms.values())
             rows[place] = (row, plan)
     EgressGuard().check(outcome, rows)
+
+
+@pytest.mark.parametrize("value", ["[removed]", "a constant that is long enough to be told anywhere"])
+def test_a_value_that_happens_to_be_the_constant_is_no_finding(value: str) -> None:
+    rules = [building.rule(name, "fixed", value=value) for name in ("notes", "other")]
+    raw = building.record(building.change(after={"notes": value, "other": "x"}))
+    assert building.masker(*rules).mask(raw).fate is Fate.MASKED

@@ -258,7 +258,7 @@ def test_key_columns_that_collapse_are_told_by_topic() -> None:
     watched = masker(rule("id", "keep"), *accepting(rule("code", "redact")))
     types: dict[str, dict[str, Any]] = {"id": {"type": "int64"}, "code": {"type": "string"}, "flag": {"type": "boolean"}}
     row = {"id": 1, "code": "a", "flag": True}
-    for key, expected in ((["id"], {}), (["id", "flag"], {TOPIC: {"flag"}}), (list(row), {TOPIC: {"code", "flag"}})):
+    for key, expected in ((["id"], {}), (["id", "code"], {}), (list(row), {TOPIC: {"flag"}})):
         key_schema = row_schema({name: types[name] for name in key}, "Key")
         event = described(envelope_schema(types), change(after=row))
         watched.mask(record(event, described(key_schema, {name: row[name] for name in key})))
