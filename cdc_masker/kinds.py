@@ -5,11 +5,12 @@ Methods say which kinds they take; the modules that read a kind (`methods.number
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from cdc_masker.schemas import ENUM, JSON, UUID, Type
 
-__all__ = ["Kind", "kind_of"]
+__all__ = ["FEW", "Kind", "has_few_values", "kind_of", "longest"]
 
 
 class Kind(StrEnum):
@@ -91,3 +92,38 @@ def kind_of(type_: Type) -> Kind:
     if type_.name is not None:
         return _BY_NAME.get(type_.name, Kind.OTHER)
     return _BY_BASE.get(type_.base, Kind.OTHER)
+
+
+FEW = 10_000
+"""With fewer values than this, counting how often each masked value comes tells which is which."""
+
+_MODIFIED = re.compile(r"(?:char|character|bpchar|varchar|character varying)\s*\(\s*([0-9]{1,9})\s*\)")
+
+
+def longest(name: str) -> int | None:
+    """How many characters a column of that PostgreSQL type holds, where the type limits it; `char` alone is `char(1)`."""
+    word = name.strip().lower()
+    if word in ("char", "character"):
+        return 1
+    modified = _MODIFIED.fullmatch(word)
+    return None if modified is None else int(modified[1])
+
+
+def has_few_values(type_: Type) -> bool:
+    """Whether the type allows too few values (`FEW`) to tell none apart by counting. Small integers count as such: of their
+    65,536 a column hardly uses more.
+    """
+    parameters = dict(type_.parameters)
+    match kind_of(type_):
+        case Kind.BOOLEAN | Kind.ENUM | Kind.SMALL_INTEGER:
+            return True
+        case Kind.BYTES if (length := parameters.get("length")) is not None:
+            return _below(2, length)
+        case Kind.DECIMAL if (precision := parameters.get("connect.decimal.precision")) is not None:
+            return _below(10, precision)
+        case _:
+            return False
+
+
+def _below(base: int, digits: str) -> bool:
+    return len(digits) < 3 and base ** int(digits) < FEW

@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from cdc_masker.errors import PolicyError
+from cdc_masker.kinds import has_few_values, longest
 from cdc_masker.methods import Disclosure, Method
 from cdc_masker.methods.canonical import Form, Joining, check_domain, form_of
+from cdc_masker.methods.fpe import Fpe
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.policies import Domain, Rule
 from cdc_masker.schemas import from_postgres
@@ -21,6 +23,8 @@ __all__ = ["check"]
 
 _CARD = "payment card"
 _FIRST, _LAST = 6, 4
+_CODE = 2
+"""So many printable characters are less than 10,000 values: 94 ** 2 in ASCII."""
 _PARTS = frozenset((Disclosure.PART, Disclosure.MAGNITUDE))
 
 _Pair = tuple[Rule, Method]
@@ -30,6 +34,8 @@ def check(rules: Iterable[_Pair], domains: Iterable[Domain]) -> None:
     """Raises `PolicyError` naming the rules, given each with its method, or domains that can't stand in one policy."""
     rules = tuple(rules)
     _check_domains(rules, {domain.name: domain for domain in domains})
+    for rule, method in rules:
+        _check_size(rule, method)
     cards = [(rule, method) for rule, method in rules if _is_of_cards(rule, method)]
     for rule, method in cards:
         _check_display(rule, method)
@@ -57,7 +63,25 @@ def _check_domains(rules: Iterable[_Pair], domains: Mapping[str, Domain]) -> Non
             raise PolicyError(rule.place, problem)
 
 
+def _check_size(rule: Rule, method: Method) -> None:
+    """Where few values are possible, equal outputs for equal ones tell which is which."""
+    if (rule.allow_small_domain or rule.allow_uniqueness_loss) and not (rule.reason or "").strip():
+        raise PolicyError(rule.place, "allow_small_domain and allow_uniqueness_loss need a reason; say why it is acceptable")
+    declared = from_postgres(rule.type) if rule.type is not None and rule.path is None else None
+    if rule.type is None or declared is None:
+        return
+    length = longest(rule.type)
+    if isinstance(method, Fpe) and length is not None and not method.takes(length):
+        raise PolicyError(rule.place, f"texts of at most {length} characters are too short for method fpe; use another one")
+    few = has_few_values(declared) or (length is not None and length <= _CODE)
+    if few and method.tells_equal and not rule.allow_small_domain:
+        problem = f"type {rule.type} allows so few values that counting tells which is which"
+        raise PolicyError(rule.place, f"{problem}; redact it, or set allow_small_domain and give the reason")
+
+
 def _is_of_cards(rule: Rule, method: Method) -> bool:
+    if isinstance(method, Fpe) and method.check_digit is not None:
+        return True
     return method.name == "card" or re.sub(r"[\s_-]+", " ", rule.classification or "").strip().casefold() == _CARD
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cdc_masker.errors import PolicyError
+from cdc_masker.kinds import has_few_values
 from cdc_masker.methods.base import (
     NO_SUBJECTS,
     UNCHANGED,
@@ -41,6 +42,7 @@ from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.phone import Phone
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.policies import Rule
+from cdc_masker.schemas import Type
 
 __all__ = [
     "METHODS",
@@ -64,6 +66,7 @@ __all__ = [
     "Uniqueness",
     "Unmaskable",
     "build",
+    "fits",
     "redaction",
 ]
 
@@ -105,3 +108,8 @@ def build(rule: Rule, known: Mapping[str, type[Method]] = METHODS) -> Method:
         return msgspec.convert(rule.params, method)
     except msgspec.ValidationError as error:
         raise PolicyError(rule.place, f"params of method {rule.method}: {error}") from None
+
+
+def fits(method: Method, type_: Type, *, few: bool) -> bool:
+    """Whether it may mask columns whose real type is this one. `few`: somebody accepted that it allows few values."""
+    return method.accepts(type_) and (few or not method.tells_equal or not has_few_values(type_))

@@ -323,6 +323,11 @@ class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Whether its parameters let less of a value through than those of another one of its class."""
         return False
 
+    @property
+    def tells_equal(self) -> bool:
+        """Whether it masks values, but leaves equal ones to be told: where there are few, counting finds out which is which."""
+        return self.deterministic and Disclosure.EQUALITY in self.discloses and Disclosure.VALUE not in self.discloses
+
     def keeps_distinct(self, domains: Mapping[str, Domain]) -> bool:
         """Whether distinct values of one column (and one subject) stay distinct; `domains` are those that are declared."""
         return self.uniqueness is Uniqueness.PRESERVED

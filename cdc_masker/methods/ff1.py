@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-__all__ = ["LEAST", "ROUNDS", "Rounds", "permutation", "rounds"]
+__all__ = ["ROUNDS", "Rounds", "enough", "permutation", "rounds"]
 
-LEAST = 1_000_000
-"""So many values there have to be at least, as NIST says."""
-
+_LEAST = 1_000_000
 ROUNDS = 10
 _BLOCK = 16
 
@@ -28,10 +26,16 @@ class Rounds(NamedTuple):
     summand: Callable[[int, int], int]
 
 
+def enough(radix: int, length: int) -> bool:
+    """Whether there are as many strings of so many numerals as NIST asks for."""
+    values: int = radix**length
+    return values >= _LEAST
+
+
 def permutation(key: bytes, radix: int, length: int, tweak: bytes = b"") -> Callable[[int], int]:
     """A keyed permutation of the integers from 0 to `radix ** length` - 1.
 
-    `key` has 16, 24 or 32 bytes. Raises `ValueError` where there are fewer integers than NIST allows (`LEAST`).
+    `key` has 16, 24 or 32 bytes. Raises `ValueError` where there are fewer integers than NIST allows.
     """
     moduli, summand = rounds(key, radix, length, tweak)
 
@@ -46,7 +50,7 @@ def permutation(key: bytes, radix: int, length: int, tweak: bytes = b"") -> Call
 
 def rounds(key: bytes, radix: int, length: int, tweak: bytes) -> Rounds:
     """The rounds of that permutation."""
-    if radix**length < LEAST:
+    if not enough(radix, length):
         raise ValueError("FF1 needs at least 1,000,000 values")
     # One block at a time through the same context is the raw AES permutation that the PRF is built on.
     encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305

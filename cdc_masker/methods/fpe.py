@@ -79,6 +79,11 @@ class Fpe(Method, frozen=True):
         """By how much the check digit of the output is wrong, modulo 10; None where there is none."""
         return None if self.check_digit is None else 0 if self.check_digit == "valid" else _INVALID
 
+    def takes(self, length: int) -> bool:
+        """Whether there are enough texts with so many characters of the alphabet."""
+        encrypted = length if self.check_digit is None else length - 1
+        return ff1.enough(self.of.radix, encrypted)
+
     def compile(self, column: Column, keys: Keys) -> Transform:
         space, alphabet, wrong_by = column.space(self.domain), self.of, self.wrong_by
         key, tweak = column.key(keys, self.purpose, space), space.name.encode()
@@ -113,7 +118,7 @@ def changed(
         if (_check_digit(numerals) + wrong_before) % 10 != last:
             raise Unmaskable(Misfit.FORMAT)
     length, radix = len(numerals), alphabet.radix
-    if length > LONGEST or radix**length < ff1.LEAST:
+    if length > LONGEST or not ff1.enough(radix, length):
         raise Unmaskable(Misfit.RANGE)
     number = change(reduce(lambda number, numeral: number * radix + numeral, numerals, 0), length)
     for place in reversed(range(length)):

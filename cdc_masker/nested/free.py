@@ -34,6 +34,7 @@ from cdc_masker.methods import (
     Rewrite,
     Transform,
     Unmaskable,
+    fits,
     redaction,
 )
 from cdc_masker.methods.constant import Redact
@@ -72,8 +73,8 @@ class Masks:
     keys: Keys
 
     def transform(self, index: int, type_: Type | None) -> Transform:
-        method = self.methods[index]
-        if type_ is not None and not method.accepts(type_):
+        method, few = self.methods[index], self.rules[index].allow_small_domain
+        if type_ is not None and not fits(method, type_, few=few):
             return redaction(type_)
         return method.compile(self.describe(self.rules[index], type_), self.keys)
 

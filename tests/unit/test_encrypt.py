@@ -23,7 +23,7 @@ from cdc_masker.schemas import Type, from_postgres
 from tests.unit.building import KEYS, change, compact, described, envelope_schema, masker, payload, record, rule
 from tests.unit.connect_json import misfits
 
-SCALARS = st.one_of(st.text(), st.integers(-(2**63), 2**63 - 1), st.floats(-1e15, 1e15), st.booleans())
+SCALARS = st.one_of(st.text(), st.integers(-(2**63), 2**63 - 1), st.floats(-1e15, 1e15))
 
 
 def compiled(type_: str | None = None, own: str = "own", epoch: int = 1, keys: Keys = KEYS, **params: Any) -> Compute:
@@ -76,7 +76,7 @@ def test_domains_columns_and_epochs_are_separate() -> None:
     assert len(made) == 6
 
 
-@pytest.mark.parametrize("value", [["a"], {"a": 1}, 2.0**53, -1e300])
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, True, 2.0**53, -1e300])
 def test_what_describes_itself_and_may_have_been_misread_is_not_taken(value: Any) -> None:
     with pytest.raises(Unmaskable):
         encrypted(value)
