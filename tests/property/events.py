@@ -126,6 +126,7 @@ def _rules(column: Column) -> list[Rule]:
             method=column.method,
             params=column.params,
             allow_uniqueness_loss=True,
+            reason="a test",
         )
     ]
 

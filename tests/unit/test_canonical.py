@@ -214,5 +214,5 @@ def test_rules_of_several_types_need_a_domain_that_is_declared_with_one() -> Non
     with pytest.raises(PolicyError, match="declare domain 'd'"):
         check(Policy.of(1, rules=rules, domains=[Domain(name="d")]))
     check(Policy.of(1, rules=rules, domains=[Domain(name="d", type="bigint")]))
-    check(Policy.of(1, rules=[rule("a", "tokenize", type="text", domain="d"), rule("b", "tokenize", type="enum", domain="d")]))
+    check(Policy.of(1, rules=[rule("a", "tokenize", type="text", domain="d"), rule("b", "tokenize", type="varchar", domain="d")]))
     check(Policy.of(1, rules=[rule("a", "tokenize", type="int", domain="d"), rule("b", "tokenize", domain="d")]))
