@@ -36,10 +36,13 @@ from cdc_masker.methods.contact import Email
 from cdc_masker.methods.dates import Date, Month, Year
 from cdc_masker.methods.encrypt import Encrypt
 from cdc_masker.methods.fpe import Fpe
+from cdc_masker.methods.fresh import Random
 from cdc_masker.methods.generalise import Age, Bucket, Round
 from cdc_masker.methods.network import Ip, Url
+from cdc_masker.methods.noise import Noise
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.phone import Phone
+from cdc_masker.methods.shift import DateShift
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.policies import Rule
 from cdc_masker.schemas import Type
@@ -86,12 +89,15 @@ METHODS: dict[str, type[Method]] = {
     Tokenize.name: Tokenize,
     Encrypt.name: Encrypt,
     Fpe.name: Fpe,
+    Random.name: Random,
+    Noise.name: Noise,
     Bucket.name: Bucket,
     Round.name: Round,
     Age.name: Age,
     Year.name: Year,
     Month.name: Month,
     Date.name: Date,
+    DateShift.name: DateShift,
 }
 
 

@@ -102,9 +102,7 @@ class Age(_Coarse, frozen=True):
     """An age in whole years; those above `pooled_above`, which is 89 at most, become the one that follows it."""
 
     name: ClassVar[str] = "age"
-    discloses: ClassVar[frozenset[Disclosure]] = frozenset(
-        (Disclosure.NULLS, Disclosure.EQUALITY, Disclosure.PART, Disclosure.MAGNITUDE)
-    )
+    discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.PART, Disclosure.MAGNITUDE))
     pooled_above: Annotated[int, msgspec.Meta(ge=0, le=89)] = 89
 
     def shows_no_more_than(self, other: Self) -> bool:

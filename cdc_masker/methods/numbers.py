@@ -22,7 +22,7 @@ from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.methods.base import Misfit, Unmaskable
 from cdc_masker.schemas import Type
 
-__all__ = ["EXACT", "NUMERIC", "Change", "Rewriting", "decimals", "limits", "rewriting"]
+__all__ = ["EXACT", "NUMERIC", "Change", "Rewriting", "decimals", "limits", "rewriting", "scale"]
 
 NUMERIC = frozenset((Kind.SMALL_INTEGER, Kind.INTEGER, Kind.FLOAT, Kind.DECIMAL))
 """The kinds that are always numbers; text may hold one."""
@@ -55,8 +55,8 @@ def rewriting(type_: Type | None) -> Rewriting:
             return _floats(_GREATEST[type_.base])
         case Kind.DECIMAL if type_.base == "struct":
             return _variable_decimal
-        case Kind.DECIMAL if (scale := _parameter(type_, "scale")) is not None:
-            return _decimals(scale, limits(type_))
+        case Kind.DECIMAL if (stated := _parameter(type_, "scale")) is not None:
+            return _decimals(stated, limits(type_))
         case Kind.TEXT:
             return _text
         case _:
@@ -73,11 +73,19 @@ def limits(type_: Type | None) -> tuple[Decimal, Decimal] | None:
         return Decimal(-half), Decimal(half - 1)
     if base in _GREATEST:
         return -_GREATEST[base], _GREATEST[base]
-    precision, scale = _parameter(type_, "connect.decimal.precision"), _parameter(type_, "scale")
-    if precision is None or scale is None:
+    precision = _parameter(type_, "connect.decimal.precision")
+    if precision is None:
         return None
-    greatest = Decimal(10**precision - 1).scaleb(-scale, EXACT)
+    greatest = Decimal(10**precision - 1).scaleb(-scale(type_, 0), EXACT)
     return -greatest, greatest
+
+
+def scale(type_: Type | None, free: int) -> int:
+    """How many digits after the point a column of that type has; `free` where each number has its own."""
+    if type_ is not None and type_.base in _INTEGER_BITS:
+        return 0
+    stated = None if type_ is None else _parameter(type_, "scale")
+    return free if stated is None else stated
 
 
 def decimals(number: Decimal) -> int:
@@ -178,11 +186,11 @@ def _written(number: int) -> str:
     return base64.b64encode(number.to_bytes(length, "big", signed=True)).decode()
 
 
-def _decimals(scale: int, range_: tuple[Decimal, Decimal] | None) -> Rewriting:
+def _decimals(digits: int, range_: tuple[Decimal, Decimal] | None) -> Rewriting:
     def rewrite(value: Any, change: Change) -> str:
-        number = change(_unscaled(value).scaleb(-scale, EXACT))
-        unscaled = _whole(number.scaleb(scale, EXACT))
-        if range_ is not None and not range_[0] <= Decimal(unscaled).scaleb(-scale, EXACT) <= range_[1]:
+        number = change(_unscaled(value).scaleb(-digits, EXACT))
+        unscaled = _whole(number.scaleb(digits, EXACT))
+        if range_ is not None and not range_[0] <= Decimal(unscaled).scaleb(-digits, EXACT) <= range_[1]:
             raise Unmaskable(Misfit.RANGE)
         return _written(unscaled)
 
@@ -195,5 +203,5 @@ def _variable_decimal(value: Any, change: Change) -> dict[str, Any]:
     if abs(value["scale"]) > _DIGITS:
         raise Unmaskable(Misfit.RANGE)
     number = change(_unscaled(value["value"]).scaleb(-value["scale"], EXACT))
-    scale = max(decimals(number), 0)
-    return {"scale": scale, "value": _written(_whole(number.scaleb(scale, EXACT)))}
+    places = max(decimals(number), 0)
+    return {"scale": places, "value": _written(_whole(number.scaleb(places, EXACT)))}
