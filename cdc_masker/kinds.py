@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from cdc_masker.schemas import ENUM, JSON, UUID, Type
 
-__all__ = ["FEW", "Kind", "has_few_values", "kind_of", "longest"]
+__all__ = ["FEW", "Kind", "has_few_values", "kind_of", "longest", "states_few_values"]
 
 
 class Kind(StrEnum):
@@ -97,6 +97,9 @@ def kind_of(type_: Type) -> Kind:
 FEW = 10_000
 """With fewer values than this, counting how often each masked value comes tells which is which."""
 
+_CODE = 2
+"""So many printable characters are less than 10,000 values: 94 ** 2 in ASCII."""
+
 _MODIFIED = re.compile(r"(?:char|character|bpchar|varchar|character varying)\s*\(\s*([0-9]{1,9})\s*\)")
 
 
@@ -123,6 +126,12 @@ def has_few_values(type_: Type) -> bool:
             return _below(10, precision)
         case _:
             return False
+
+
+def states_few_values(name: str, type_: Type) -> bool:
+    """The same of a PostgreSQL type that stands for `type_` and says how long texts are."""
+    length = longest(name)
+    return has_few_values(type_) or (length is not None and length <= _CODE)
 
 
 def _below(base: int, digits: str) -> bool:

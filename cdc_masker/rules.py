@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.kinds import has_few_values, longest
+from cdc_masker.kinds import longest, states_few_values
 from cdc_masker.methods import Disclosure, Method
 from cdc_masker.methods.canonical import Form, Joining, check_domain, form_of
 from cdc_masker.methods.fpe import Fpe
@@ -23,8 +23,6 @@ __all__ = ["check"]
 
 _CARD = "payment card"
 _FIRST, _LAST = 6, 4
-_CODE = 2
-"""So many printable characters are less than 10,000 values: 94 ** 2 in ASCII."""
 _PARTS = frozenset((Disclosure.PART, Disclosure.MAGNITUDE))
 
 _Pair = tuple[Rule, Method]
@@ -73,7 +71,7 @@ def _check_size(rule: Rule, method: Method) -> None:
     length = longest(rule.type)
     if isinstance(method, Fpe) and length is not None and not method.takes(length):
         raise PolicyError(rule.place, f"texts of at most {length} characters are too short for method fpe; use another one")
-    few = has_few_values(declared) or (length is not None and length <= _CODE)
+    few = states_few_values(rule.type, declared)
     if few and method.tells_equal and not rule.allow_small_domain:
         problem = f"type {rule.type} allows so few values that counting tells which is which"
         raise PolicyError(rule.place, f"{problem}; redact it, or set allow_small_domain and give the reason")
