@@ -37,7 +37,7 @@ class Shown:
 SHOWN = [Shown("partial", {"last": 4}), Shown("truncate", {"length": 6})]
 
 
-@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown.method)
+@pytest.mark.parametrize("shown", [*SHOWN, Shown("card", {})], ids=lambda shown: shown.method)
 def test_equal_tokens_and_parts_of_card_numbers_are_refused_together_and_both_rules_named(shown: Shown) -> None:
     token, part = about("number", "tokenize"), about("short", shown.method, **shown.params)
     for rules in ((token, part), (part, token)):
@@ -54,6 +54,13 @@ def test_a_part_of_a_column_counts_as_a_column() -> None:
 def test_tables_and_servers_make_no_difference() -> None:
     elsewhere = msgspec.structs.replace(about("number", "tokenize"), server="other", schema="pay", table="cards")
     assert "rule other:pay.cards.number" in problem(elsewhere, about("short", "partial", last=4))
+
+
+def test_methods_for_card_numbers_need_no_classification_to_be_seen() -> None:
+    encrypted = about("number", "fpe", None, alphabet="digits", check_digit="valid")
+    assert "payment cards" in problem(encrypted, about("short", "card", None))
+    assert "payment cards" in problem(about("number", "tokenize"), about("short", "card", None))
+    assert "payment cards" in problem(encrypted, about("short", "truncate", length=4))
 
 
 @pytest.mark.parametrize("spelling", ["payment card", "payment_card", "Payment-Card", " PAYMENT  CARD "])
