@@ -23,8 +23,10 @@ __all__ = [
     "POLICY_VERSION",
     "RECORDS",
     "STALE_BATCHES",
+    "VALUES_REDACTED",
     "Progress",
     "count",
+    "count_redacted",
     "expose",
     "render",
 ]
@@ -48,6 +50,16 @@ POLICIES_REFUSED = Counter(
 STALE_BATCHES = Counter(
     "cdc_masker_stale_batches", "Batches of an earlier assignment, dropped unpublished.", registry=_registry
 )
+VALUES_REDACTED = Counter(
+    "cdc_masker_values_redacted",
+    "Columns of records with a value that their method could not take, redacted; by the method's reason.",
+    ["topic", "column", "reason"],
+    registry=_registry,
+)
+
+OTHERS = "(others)"
+_MOST_COLUMNS = 1000
+_columns: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,17 @@ def count(entry: AuditEntry, *, seconds: float) -> None:
             RECORDS.labels(entry.topic, fate, "").inc(number)
     for note in entry.quarantined:
         RECORDS.labels(entry.topic, Fate.QUARANTINED, note.reason).inc()
+
+
+def count_redacted(topic: str, column: str, reason: str) -> str:
+    """Counts a column of one record. Gives the name under which: events may have names without end, labels may not."""
+    if (topic, column) not in _columns:
+        if len(_columns) >= _MOST_COLUMNS:
+            column = OTHERS
+        else:
+            _columns.add((topic, column))
+    VALUES_REDACTED.labels(topic, column, reason).inc()
+    return column
 
 
 def expose(progress: Callable[[], Iterable[Progress]], undecided: Columns, collapsed: Columns) -> None:

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     keys_file: Path | None = Field(None, description="Key file, as `cdc-masker keys new` or `keys derive` writes it.")
     keys: SecretStr | None = Field(None, description="In place of a key file: what would stand in it.")
     key_command: str | None = Field(None, description="In place of a key file: a command that prints what would stand in it.")
+    methods: str = Field(
+        "", description="Methods of other distributions that rules may name: names of entry points, with commas between."
+    )
 
     # Kafka
     kafka_brokers: str = Field("127.0.0.1:9092", min_length=1, description="host:port of brokers, with commas between.")
@@ -100,6 +103,10 @@ class Settings(BaseSettings):
     session_timeout: Seconds = Field(10.0, description="Seconds until the group gives up a worker that went silent.")
     topic_refresh: Seconds = Field(10.0, description="Seconds between looks for new source topics and partitions.")
     policy_refresh: Seconds = Field(5.0, description="Seconds between looks for a new policy version.")
+    subject_cache: int = Field(100_000, ge=1, description="Most subjects whose keys are kept between batches.")
+    subject_lease: Seconds = Field(
+        30.0, description="Seconds without word from the catalog after which keys of subjects are not used."
+    )
     audit_lag_limit: int = Field(10_000, ge=1, description="Audit entries not yet in PostgreSQL past which masking pauses.")
     startup_timeout: Seconds = Field(30.0, description="Seconds in which the worker must be able to start, else it refuses.")
 

@@ -104,6 +104,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             ("copying the audit", AuditCopier(self.settings, self._parts.audit).run()),
             ("measuring the audit lag", self._parts.lag.run()),
             ("looking for policies", self._refresh()),
+            ("telling that this worker is here", self._parts.presence.run()),
         ):
             self.add_future(_guarded(name, task))
         await super().on_started()

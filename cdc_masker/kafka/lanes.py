@@ -42,10 +42,14 @@ from cdc_masker.kafka.checkpoints import (
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.presence import Presence
 from cdc_masker.kafka.publisher import Fenced, Publication, Publisher
+from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
 from cdc_masker.kafka.topics import Topics
+from cdc_masker.pipeline import Masker
 from cdc_masker.ports import AuditStore, GenerationStore
 from cdc_masker.settings import Settings
+from cdc_masker.subjects import Log
 
 __all__ = ["Batch", "Lane", "Lanes", "Parts", "State"]
 
@@ -94,6 +98,8 @@ class Parts:
     audit: AuditStore
     lag: AuditLag
     maskers: Maskers
+    subjects: SubjectKeys
+    presence: Presence
     alarm: GuardAlarm
 
 
@@ -239,19 +245,9 @@ class Lane:
         assert self._publisher is not None  # the lane runs
         started = time.perf_counter()
         masker = self._parts.maskers.get(self._largest)  # pinned for the whole batch
-        policy = masker.policy
         try:
-            outcomes = masker.mask_batch(batch.records)
-            self._parts.alarm.look(outcomes)
-            entry = evidence.audit_entry(
-                outcomes,
-                policy=policy,
-                generation=self._parts.settings.generation,
-                incarnation=self.incarnation,
-                masked_at=time.time_ns() // 1_000_000,
-                worker=self._parts.worker,
-            )
-            await self._publisher.publish(self._publication(outcomes, entry, batch.end))
+            while (published := await self._attempt(masker, batch, self._publisher)) is None:
+                await self._parts.subjects.sure()
         except Fenced:
             self._fenced()
             return
@@ -265,7 +261,30 @@ class Lane:
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop(f"masking {self} from offset {batch.start}", error)
         self.next = batch.end
+        outcomes, entry = published
+        self._parts.maskers.look(outcomes)
         metrics.count(entry, seconds=time.perf_counter() - started)
+
+    async def _attempt(self, masker: Masker, batch: Batch, publisher: Publisher) -> tuple[list[Outcome], AuditEntry] | None:
+        """Masks and publishes the batch; None, and nothing was published, if a subject's key in it may not stand any more."""
+        log = Log(self.partition.topic, self.incarnation, self.partition.partition)
+        with self._parts.subjects.batch(masker.policy.key_epoch, log, batch.end) as subjects:
+            outcomes = await subjects.mask(masker, batch.records)
+            self._parts.alarm.look(outcomes)
+            entry = evidence.audit_entry(
+                outcomes,
+                policy=masker.policy,
+                generation=self._parts.settings.generation,
+                incarnation=self.incarnation,
+                masked_at=time.time_ns() // 1_000_000,
+                worker=self._parts.worker,
+            )
+            try:
+                await publisher.publish(self._publication(outcomes, entry, batch.end), subjects.confirm)
+            except Unconfirmed as reason:
+                logger.warning("%s; it is masked again when the catalog was heard from", reason)
+                return None
+        return outcomes, entry
 
     def _publication(self, outcomes: list[Outcome], entry: AuditEntry, offset: int) -> Publication:
         checkpoint = Checkpoint(policy=entry.policy_version, incarnation=entry.incarnation)

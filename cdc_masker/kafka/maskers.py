@@ -15,12 +15,14 @@ from collections.abc import Iterable
 
 from cdc_masker import metrics
 from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError
+from cdc_masker.events import Outcome
 from cdc_masker.guard import EgressGuard
 from cdc_masker.methods import Keys
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
 from cdc_masker.ports import PolicySource
 from cdc_masker.settings import Settings
+from cdc_masker.subjects import derivations
 
 __all__ = ["Maskers"]
 
@@ -38,6 +40,7 @@ class Maskers:
         self._maskers: dict[int, Masker] = {}
         self._news = asyncio.Event()
         self._told: dict[tuple[str, str], set[str]] = {}
+        self._misfits: dict[tuple[str, str], set[str]] = {}
         self.get(1 << 20)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
         metrics.KEY_EPOCH.set(policy.key_epoch)
@@ -63,11 +66,22 @@ class Maskers:
         """By topic, the key columns seen under the policy in use in which a constant stands."""
         return _union(masker.collapsed() for masker in self._maskers.values())
 
+    def look(self, outcomes: Iterable[Outcome]) -> None:
+        """Counts the values of a published batch that were redacted since their method could not take them."""
+        for outcome in outcomes:
+            for column, reason in outcome.misfits:
+                told = metrics.count_redacted(outcome.topic, column, reason)
+                self._misfits.setdefault((outcome.topic, reason), set()).add(told)
+
     def tell(self) -> None:
         """Logs once what people should decide on: the names of such columns."""
+        misfits: dict[str, dict[str, frozenset[str]]] = {}
+        for (topic, reason), redacted in self._misfits.items():
+            misfits.setdefault(reason, {})[topic] = frozenset(redacted)
         for problem, found in (
             ("redacted, since no rule decides or its method does not fit the type", self.undecided()),
             ("a constant in the key, so different rows get the same key", self.collapsed()),
+            *((f"values redacted, since their method can't take them ({reason})", misfits[reason]) for reason in misfits),
         ):
             for topic, columns in found.items():
                 told = self._told.setdefault((problem, topic), set())
@@ -106,6 +120,8 @@ class Maskers:
         logger.error("%s; masking goes on under policy version %d", error, self._policy.version)
 
     def _masker(self, policy: Policy, largest: int) -> Masker:
+        for purpose in derivations(policy):  # a key that is missing is found now, not at the first subject
+            self._keys.derive(*purpose)
         return Masker(
             policy,
             self._keys,

@@ -8,9 +8,10 @@ partition ends the work of every earlier one for it. The steps of `Publisher.pub
 3. hand over the quarantine notes and the audit entry;
 4. store the next source offset with its checkpoint;
 5. wait until the brokers have all of it: a delivery that failed must not be committed over;
-6. commit.
+6. have the caller confirm that it may still be published;
+7. commit.
 
-What always holds: when anything before 6 fails, the transaction is aborted; when 6 does not end in time, nobody knows its
+What always holds: when anything before 7 fails, the transaction is aborted; when 7 does not end in time, nobody knows its
 outcome, so the caller must end the process and let the next one read the committed offset. Records go out as whole batches
 (`create_batch`, `send_batch`), which costs a fraction of sending one by one.
 """
@@ -18,7 +19,7 @@ outcome, so the caller must end the process and let the next one read the commit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +80,8 @@ class Publisher:
         )
         await self._producer.start()
 
-    async def publish(self, publication: Publication) -> None:
-        """Publishes a batch exactly once.
+    async def publish(self, publication: Publication, confirm: Callable[[], None]) -> None:
+        """Publishes a batch exactly once. What `confirm` raises aborts it.
 
         Raises `Fenced`, `TimeoutError` when the outcome is unknown or the brokers don't answer within
         `transaction_timeout`, and `KafkaError` after the transaction was aborted.
@@ -89,6 +90,7 @@ class Publisher:
             try:
                 await self._producer.begin_transaction()
                 await self._fill(publication)
+                confirm()
             except ProducerFenced:
                 raise Fenced from None
             except BaseException:

@@ -24,6 +24,8 @@ from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lanes import Parts
 from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.presence import Presence
+from cdc_masker.kafka.subjects import SubjectKeys
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.policies import Policy
 from cdc_masker.settings import PREFIX, Settings
@@ -68,6 +70,12 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     await _patiently("PostgreSQL", catalog.audit.check, deadline)
     maskers = Maskers(settings, catalog.policies, keyring, policy)
 
+    worker = settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"
+    subjects = SubjectKeys(settings, catalog.subjects, keyring)
+    presence = Presence(settings, worker, catalog.subjects, subjects)
+    await _patiently("PostgreSQL", presence.tell, deadline)
+    resources.push_async_callback(presence.leave)
+
     cluster = Cluster(settings)
     resources.push_async_callback(cluster.close)
     await _patiently("Kafka", cluster.start, deadline)
@@ -76,13 +84,15 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     await _patiently("PostgreSQL", lambda: catalog.generations.register(settings.generation, sorted(sources), policy), deadline)
     return Parts(
         settings=settings,
-        worker=settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
+        worker=worker,
         cluster=cluster,
         topics=topics,
         generations=catalog.generations,
         audit=catalog.audit,
         lag=AuditLag(settings, cluster),
         maskers=maskers,
+        subjects=subjects,
+        presence=presence,
         alarm=GuardAlarm(settings.guard_limit),
     ), sources
 

@@ -18,13 +18,15 @@ from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, check_epoc
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lanes import Batch, Lanes, Parts
 from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.presence import Presence
+from cdc_masker.kafka.subjects import SubjectKeys
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.kafka.wire import Committed
 from cdc_masker.keys import Keyring, new_keyring
 from cdc_masker.keys.keyring import RootKey
 from cdc_masker.policies import EMPTY, Policy, Rule
 from cdc_masker.settings import Settings, load
-from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryPolicies
+from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryPolicies, MemorySubjects
 
 HERE = "here"
 CHECKPOINT = Checkpoint(policy=7, incarnation=HERE).encode()
@@ -140,7 +142,8 @@ def test_a_policy_that_does_not_compile_is_refused_at_the_start(settings: Settin
 
 
 async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -> None:
-    cluster = Cluster(settings)
+    cluster, keys = Cluster(settings), new_keyring()
+    subjects = SubjectKeys(settings, MemorySubjects(), keys)
     parts = Parts(
         settings=settings,
         worker="test",
@@ -149,7 +152,9 @@ async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -
         generations=MemoryGenerations(),
         audit=MemoryAudit(),
         lag=AuditLag(settings, cluster),
-        maskers=Maskers(settings, MemoryPolicies(), new_keyring(), EMPTY),
+        maskers=Maskers(settings, MemoryPolicies(), keys, EMPTY),
+        subjects=subjects,
+        presence=Presence(settings, "test", MemorySubjects(), subjects),
         alarm=GuardAlarm(settings.guard_limit),
     )
     lanes = Lanes(parts)
