@@ -42,6 +42,8 @@ from cdc_masker.methods.network import Ip, Url
 from cdc_masker.methods.noise import Noise
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.phone import Phone
+from cdc_masker.methods.pseudonym import Pseudonym
+from cdc_masker.methods.places import Geo, Postcode
 from cdc_masker.methods.shift import DateShift
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.policies import Rule
@@ -89,6 +91,7 @@ METHODS: dict[str, type[Method]] = {
     Tokenize.name: Tokenize,
     Encrypt.name: Encrypt,
     Fpe.name: Fpe,
+    Pseudonym.name: Pseudonym,
     Random.name: Random,
     Noise.name: Noise,
     Bucket.name: Bucket,
@@ -98,6 +101,8 @@ METHODS: dict[str, type[Method]] = {
     Month.name: Month,
     Date.name: Date,
     DateShift.name: DateShift,
+    Postcode.name: Postcode,
+    Geo.name: Geo,
 }
 
 

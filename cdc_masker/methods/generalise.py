@@ -99,7 +99,7 @@ class Round(_Coarse, frozen=True):
 
 
 class Age(_Coarse, frozen=True):
-    """An age in whole years; those above `pooled_above`, which is 89 at most, become the one that follows it."""
+    """An age in whole years, where all above `pooled_above`, which is 89 at most, are one year more than that."""
 
     name: ClassVar[str] = "age"
     discloses: ClassVar[frozenset[Disclosure]] = frozenset((Disclosure.NULLS, Disclosure.PART, Disclosure.MAGNITUDE))
