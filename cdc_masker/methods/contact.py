@@ -49,7 +49,8 @@ class Email(Joining, frozen=True):
             raise PolicyError(place, f"domain {self.domain!r} does not compare values as texts; email needs one that does")
 
     def shows_no_more_than(self, other: Self) -> bool:
-        return super().shows_no_more_than(other) and self.keep in ("tld", other.keep)
+        # In another domain other columns join, so that there neither tells less.
+        return (self.domain, self.subject) == (other.domain, other.subject) and self.keep in ("tld", other.keep)
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         space = column.space(self.domain)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from cdc_masker import methods
 from cdc_masker.methods import Column, Contextual, Misfit, Unmaskable
+from cdc_masker.methods.contact import Email
+from cdc_masker.methods.phone import Phone
 from cdc_masker.policies import Domain
 from tests.unit.building import KEYS, TOPIC, change, described, envelope_schema, masker, payload, record, rule
 from tests.unit.connect_json import misfits
@@ -132,6 +134,15 @@ def test_in_a_domain_per_subject_the_key_is_the_subject_s() -> None:
     column = Column(place="column c", type=TEXT, domain="own", declared={"people": Domain(name="people", per_subject=True)})
     transform = methods.build(rule("c", "email", domain="people", subject="id")).compile(column, KEYS)
     assert isinstance(transform, Contextual)
+
+
+def test_less_of_the_site_and_another_mask_tell_no_more() -> None:
+    whole, top = Email(domain="people"), Email(domain="people", keep="tld")
+    assert top.no_weaker_than(whole)
+    assert not whole.no_weaker_than(top)
+    assert not top.no_weaker_than(Email(domain="others"))
+    assert Phone(region="DE", mask="x").no_weaker_than(Phone(region="DE"))
+    assert not Phone(region="DE").no_weaker_than(Phone())
 
 
 def test_a_domain_that_compares_no_texts_is_refused() -> None:

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cdc_masker.methods import Misfit, Unmaskable
+from cdc_masker.methods.network import Ip, Url
 from tests.unit.building import change, described, envelope_schema, masker, payload, record, rule
 from tests.unit.connect_json import misfits
 from tests.unit.partially import TEXT, masking, problem, refusal
@@ -188,6 +189,23 @@ def test_whatever_stands_in_a_url_its_masked_form_is_its_own(authority: str, pat
         masked = mask(f"https://{authority}/{path}")
         assert mask(masked) == masked
         assert not set("?#@\\ ") & set(masked.partition("//")[2].partition("/")[0])
+
+
+@given(st.ip_addresses(), st.none() | st.integers(0, 32), *[st.integers(1, 24)] * 2, *[st.integers(1, 48)] * 2)
+def test_shorter_prefixes_tell_no_more_than_longer_ones(
+    address: IPv4Address | IPv6Address, length: int | None, ipv4: int, shorter4: int, ipv6: int, shorter6: int
+) -> None:
+    """What they show follows from what the longer ones show."""
+    more, less = Ip(ipv4_prefix=ipv4, ipv6_prefix=ipv6), Ip(ipv4_prefix=min(ipv4, shorter4), ipv6_prefix=min(ipv6, shorter6))
+    assert less.no_weaker_than(more)
+    assert more.no_weaker_than(less) == (more == less)
+    text = str(address) if length is None else f"{address}/{length}"
+    assert less.masking()(more.masking()(text)) == less.masking()(text)
+
+
+def test_a_site_tells_no_more_than_a_path() -> None:
+    assert Url().no_weaker_than(Url(path="keep"))
+    assert not Url(path="keep").no_weaker_than(Url())
 
 
 @pytest.mark.parametrize("method", ["ip", "url"])
