@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cdc_masker.events import Fate, Record
-from cdc_masker.methods import Keys
+from cdc_masker.methods import METHODS, Keys, Method
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
 
@@ -70,9 +70,9 @@ class _OneKey:
 class Coverage:
     """Takes records, and tells what the policy makes of them. Raises what `Masker` raises."""
 
-    def __init__(self, policy: Policy, keys: Keys) -> None:
+    def __init__(self, policy: Policy, keys: Keys, known: Mapping[str, type[Method]] = METHODS) -> None:
         self._policy = policy
-        self._masker = Masker(policy, keys)
+        self._masker = Masker(policy, keys, known=known)
         self._outcomes: Counter[Fate] = Counter()
         self._misfits: Counter[tuple[str, str, str]] = Counter()
         self._refused: Counter[tuple[str, str, str]] = Counter()

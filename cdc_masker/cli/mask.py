@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
+from cdc_masker import plugins
 from cdc_masker.cli.files import read_bytes, reading, writing
 from cdc_masker.codecs.capture import CaptureError, decode_line, encode_outcome
 from cdc_masker.errors import CdcMaskerError, SetupError
 from cdc_masker.keys import FileKeys, new_keyring
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
+from cdc_masker.settings import load
 
 __all__ = ["mask"]
 
@@ -30,12 +32,13 @@ def mask(
     """
     if str(output) != "-" and output.exists() and source.exists() and output.samefile(source):
         raise SetupError(f"{output} is the input, too; writing it would empty it before it is read: choose another name")
+    known = plugins.methods(load())
     rules = EMPTY if policy is None else Policy.from_document(read_bytes(policy))
     if keys is None:
         print("cdc-masker: no --keys: tokens of this run are made with a key that ends with it", file=sys.stderr)
-        masker = Masker(rules, new_keyring(rules.key_epoch))
+        masker = Masker(rules, new_keyring(rules.key_epoch), known=known)
     else:
-        masker = Masker(rules, FileKeys(keys).load())
+        masker = Masker(rules, FileKeys(keys).load(), known=known)
     with reading(source) as lines, writing(output) as results:
         for number, line in enumerate(lines, start=1):
             try:

@@ -13,9 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cdc_masker import plugins
 from cdc_masker.kinds import Kind
-from cdc_masker.methods import METHODS, Disclosure, Method
+from cdc_masker.methods import Disclosure, Method
 from cdc_masker.methods.base import EVERY_KIND
+from cdc_masker.settings import load
 
 __all__ = ["described", "markdown", "methods"]
 
@@ -27,7 +29,7 @@ def methods(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As the table of the documentation.")] = False,
 ) -> None:
     """List the masking methods: what each does, what it takes and gives, and what its output tells."""
-    known: Mapping[str, type[Method]] = METHODS
+    known = plugins.methods(load())
     if as_json:
         print(json.dumps([described(method) for method in known.values()], indent=2))
         return
@@ -110,4 +112,4 @@ def _type(hint: Any) -> str:
         return " or ".join(_type(each) for each in get_args(hint) if each is not type(None))
     if get_origin(hint) in (list, tuple):
         return f"list of {_type(get_args(hint)[0])}"
-    return {str: "text", int: "integer", float: "number", bool: "boolean"}[hint]
+    return {str: "text", int: "integer", float: "number", bool: "boolean"}.get(hint, str(hint))

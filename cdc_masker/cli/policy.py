@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from cdc_masker import plugins
 from cdc_masker.cli.files import read_bytes
 from cdc_masker.coverage import Coverage, Report
 from cdc_masker.errors import SetupError
@@ -79,7 +80,7 @@ async def _check(topics: list[str], raw: Path | None, document: Path | None) -> 
 
     settings = load()
     policy = await read_policy(settings, document)
-    coverage = Coverage(policy, new_keyring(policy.key_epoch))
+    coverage = Coverage(policy, new_keyring(policy.key_epoch), plugins.methods(settings))
     records = await sources.raw_topics(settings, topics) if raw is None else sources.capture_file(raw)
     async for record in records():
         coverage.add(record)
