@@ -59,7 +59,8 @@ class Partial(TextMethod, frozen=True):
         super().check(place, declared, domains)
 
     def shows_no_more_than(self, other: Self) -> bool:
-        return self.first <= other.first and self.last <= other.last
+        # With smaller ones, ends of texts are seen that were too short to show anything before.
+        return (self.first, self.last) == (other.first, other.last)
 
     def masking(self) -> Callable[[str], str]:
         first, last, mask = self.first, self.last, self.mask

@@ -13,6 +13,7 @@ from cdc_masker import methods
 from cdc_masker.engine import check
 from cdc_masker.errors import PolicyError
 from cdc_masker.methods import Column, Compute, Constant, Keep, Transform, Unmaskable
+from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.policies import Policy
 from cdc_masker.schemas import Type, from_postgres
 from tests.unit.building import KEYS, rule
@@ -152,6 +153,17 @@ def test_partial_never_shows_more_than_it_may(text: str, first: int, last: int) 
         assert set(shown) <= {"\N{FULL BLOCK}"}
     else:
         assert shown == text[:first] + "\N{FULL BLOCK}" * (len(text) - first - last) + text[len(text) - last :]
+
+
+def test_smaller_ends_of_a_text_are_not_called_less() -> None:
+    wide, narrow = Partial(first=6, last=4), Partial(last=4)
+    assert computed("partial", "Anna Ray", first=6, last=4) == "********"
+    assert computed("partial", "Anna Ray", last=4) == "**** Ray"
+    assert not narrow.no_weaker_than(wide)
+    assert not wide.no_weaker_than(narrow)
+    assert wide.no_weaker_than(Partial(first=6, last=4, mask="#"))
+    assert Truncate(length=1).no_weaker_than(Truncate(length=2))
+    assert not Truncate(length=2).no_weaker_than(Truncate(length=1))
 
 
 @pytest.mark.parametrize("value", [1, 1.5, True, ["a"], {"a": "b"}])
