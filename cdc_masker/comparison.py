@@ -4,13 +4,13 @@ A change is *stronger* or *equal* only if that can be told from what the methods
 counts as *weaker*, so that a person looks at it. Columns are those that a rule of either policy names, one made-up column for
 each pattern and each two patterns that meet, and one that no rule names for each table with a default of its own.
 
-Two policies differ in nothing exactly if their digests are equal. Both are taken as sound: `engine.check` says whether they are.
+Two policies differ in nothing exactly if their digests are equal. That both are sound, `engine.check` has to say.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
@@ -25,7 +25,7 @@ from cdc_masker.methods.constant import DropColumn, KeepValue, Redact
 from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Policy, Rule
 from cdc_masker.schemas import ENUM, Type, from_postgres
 
-__all__ = ["Difference", "Verdict", "compare", "in_words"]
+__all__ = ["Difference", "Verdict", "compare", "in_words", "weakenings"]
 
 
 class Verdict(StrEnum):
@@ -40,6 +40,7 @@ class Verdict(StrEnum):
 class Difference:
     """One change, in words: what it is about, what was decided there, and what is now.
 
+    `first`: no rule was about the column, and now one masks it, in no domain that other columns were in before.
     `breaks_schema`: the column leaves the masked rows, comes back, or gets another type, so that a topic which was begun under
     the old policy can't go on under the new one.
     """
@@ -48,16 +49,20 @@ class Difference:
     before: str
     after: str
     verdict: Verdict
+    first: bool = False
     breaks_schema: bool = False
 
 
 Registry = Mapping[str, type[Method]]
 
 
-def compare(old: Policy, new: Policy, known: Registry = METHODS) -> list[Difference]:
-    """All differences, in the order of their places; of sound policies, made of the methods `known`."""
+def compare(old: Policy, new: Policy, known: Registry = METHODS, also: Iterable[Rule] = ()) -> list[Difference]:
+    """All differences, in the order of their places; of sound policies, made of the methods `known`.
+
+    Columns that the rules `also` are about are looked at, too.
+    """
     found = [
-        *_columns(old, new, known),
+        *_columns(old, new, known, also),
         *_defaults(old, new),
         *_domains(old, new),
         *_headers(old, new),
@@ -69,6 +74,20 @@ def compare(old: Policy, new: Policy, known: Registry = METHODS) -> list[Differe
     return sorted(found, key=lambda difference: (difference.place, difference.after))
 
 
+def weakenings(old: Policy, new: Policy, earlier: Iterable[Rule], known: Registry = METHODS) -> list[Difference]:
+    """The differences for which somebody has to give a reason: what is weaker, but for the first mask of a column.
+
+    `earlier`: all rules that were ever in force before. A column that one of them was about is not masked for the first time.
+    """
+    earlier = list(earlier)
+    decided = {_place(rule) for rule in earlier}
+    return [
+        each
+        for each in compare(old, new, known, earlier)
+        if each.verdict is Verdict.WEAKER and not (each.first and each.place not in decided)
+    ]
+
+
 def in_words(group: Group, default: str = "redact") -> str:
     """What rules with one target, or the default, decide: for people."""
     if not group:
@@ -76,7 +95,7 @@ def in_words(group: Group, default: str = "redact") -> str:
     whole = [_rule_in_words(rule) for rule in group if rule.path is None]
     parts = [f"{rule.path} {_rule_in_words(rule)}" for rule in group if rule.path is not None]
     said = "; ".join([*parts, *(f"the rest {each}" if parts else each for each in whole)])
-    return f"{said} by {group[0].place.removesuffix(group[0].path or '')}" if group[0].pattern else said
+    return f"{said} by {_place(group[0])}" if group[0].pattern else said
 
 
 def _rule_in_words(rule: Rule) -> str:
@@ -87,9 +106,10 @@ def _rule_in_words(rule: Rule) -> str:
     return f"{rule.method}({arguments})"
 
 
-def _columns(old: Policy, new: Policy, known: Registry) -> Iterator[Difference]:
+def _columns(old: Policy, new: Policy, known: Registry, also: Iterable[Rule]) -> Iterator[Difference]:
     before, after = Lookup(old), Lookup(new)
-    for place, table, column in _places(old, new):
+    domains = {rule.params.get("domain") for rule in old.rules} - {None}
+    for place, table, column in _places([*old.rules, *new.rules, *also]):
         one, other = before.rules(table, column), after.rules(table, column)
         if _decision(one) == _decision(other):
             continue
@@ -99,25 +119,29 @@ def _columns(old: Policy, new: Policy, known: Registry) -> Iterator[Difference]:
             in_words(one, default_before),
             in_words(other, default_after),
             _verdict(one, other, known),
+            first=not one and not any(rule.method == KeepValue.name or rule.params.get("domain") in domains for rule in other),
             breaks_schema=_breaks(one, default_before, other, default_after, known),
         )
 
 
-def _places(old: Policy, new: Policy) -> Iterator[tuple[str, Table, str]]:
-    """Columns at which the two may decide differently: what to call each, its table and its name."""
-    rules = {(rule.pattern, rule.target[:4]): rule for policy in (old, new) for rule in policy.rules}
+def _places(about: Iterable[Rule]) -> Iterator[tuple[str, Table, str]]:
+    """Columns that policies with these rules may decide differently: what to call each, its table and its name."""
+    rules = {(rule.pattern, rule.target[:4]): rule for rule in about}
     shapes = [rule for rule in rules.values() if rule.pattern]
     for rule in rules.values():
         if not rule.pattern:
-            place = rule.place.removeprefix("rule ").removesuffix(rule.path or "")
-            yield place, Table(rule.server, rule.schema, rule.table, ""), rule.column
+            yield _place(rule), Table(rule.server, rule.schema, rule.table, ""), rule.column
     for rule in shapes:
         server, schema, table, column = overlap(rule, rule) or rule.target[:4]
-        yield rule.place.removesuffix(rule.path or ""), Table(server, schema, table, ""), column
+        yield _place(rule), Table(server, schema, table, ""), column
     for one, two in combinations(shapes, 2):
         if (names := overlap(one, two)) is not None:
-            places = sorted(each.place.removesuffix(each.path or "") for each in (one, two))
-            yield " and ".join(places), Table(*names[:3], ""), names[3]
+            yield " and ".join(sorted((_place(one), _place(two)))), Table(*names[:3], ""), names[3]
+
+
+def _place(rule: Rule) -> str:
+    """The column that a rule is about, or the pattern that it is."""
+    return rule.place.removeprefix("rule ").removesuffix(rule.path or "")
 
 
 def _decision(group: Group) -> list[Rule]:

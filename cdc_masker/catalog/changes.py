@@ -17,6 +17,7 @@ from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule, Tabl
 
 __all__ = [
     "AllowHeader",
+    "AllowWeaker",
     "Change",
     "Classify",
     "Decide",
@@ -108,7 +109,26 @@ class UseKeyEpoch:
     epoch: int
 
 
-Change = Decide | Forget | Classify | Default | Declare | AllowHeader | ForbidHeader | Shape | ForgetTopic | UseKeyEpoch
+@dataclass(frozen=True, slots=True)
+class AllowWeaker:
+    """This revision may mask less than the one before, for that reason."""
+
+    reason: str
+
+
+Change = (
+    AllowWeaker
+    | Decide
+    | Forget
+    | Classify
+    | Default
+    | Declare
+    | AllowHeader
+    | ForbidHeader
+    | Shape
+    | ForgetTopic
+    | UseKeyEpoch
+)
 
 
 def replay(changes: Iterable[Change]) -> Policy:
@@ -121,6 +141,8 @@ def replay(changes: Iterable[Change]) -> Policy:
     key_epoch = EMPTY.key_epoch
     for change in changes:
         match change:
+            case AllowWeaker():
+                pass  # it is about the step, not about what is masked
             case Decide(rule):
                 rules[rule.pattern, rule.target] = rule
             case Forget(target, pattern):

@@ -6,6 +6,7 @@ The catalog's own tables go first, then policy revisions, so that these always m
 from __future__ import annotations
 
 import io
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,10 +50,15 @@ def upgrade(settings: Settings, policies: Path | None = None) -> None:
         command.upgrade(config, "heads")
 
 
-def downgrade(settings: Settings, target: str, policies: Path | None = None) -> None:
-    """Goes back to a revision, as `alembic downgrade` names them. Releases older policies as new versions."""
+def downgrade(settings: Settings, target: str, policies: Path | None = None, allow_weaker: str | None = None) -> None:
+    """Goes back to a revision, as `alembic downgrade` names them. Releases older policies as new versions.
+
+    `allow_weaker` is the reason why they may mask less.
+    """
+    config = _config(settings, policies)
+    config.cmd_opts = Namespace(x=[] if allow_weaker is None else [f"allow_weaker={allow_weaker}"])
     with _plain_errors():
-        command.downgrade(_config(settings, policies), target)
+        command.downgrade(config, target)
 
 
 def write_sql(settings: Settings, output: TextIO, policies: Path | None = None) -> None:

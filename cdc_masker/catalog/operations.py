@@ -14,6 +14,7 @@ from alembic.operations import MigrateOperation, Operations
 
 from cdc_masker.catalog.changes import (
     AllowHeader,
+    AllowWeaker,
     Change,
     Classify,
     Decide,
@@ -51,6 +52,7 @@ TableName = str | tuple[str, str]
 @Operations.register_operation("shape_topic")
 @Operations.register_operation("forget_topic")
 @Operations.register_operation("use_key_epoch")
+@Operations.register_operation("allow_weaker")
 class PolicyOperation(MigrateOperation):
     """One change of the policy, as Alembic carries it."""
 
@@ -296,6 +298,15 @@ class PolicyOperation(MigrateOperation):
     def forget_topic(cls, operations: Operations, topic: str) -> None:
         """Takes back what `shape_topic` said."""
         operations.invoke(cls(ForgetTopic(topic)))
+
+    @classmethod
+    def allow_weaker(cls, operations: Operations, reason: str) -> None:
+        """Lets this revision mask less than the one before: keep what was not kept, say more of a value, join more columns, or
+        change a default. `reason` is kept with the version that is made.
+        """
+        if not reason.strip():
+            raise PolicyError("allow_weaker", "give a reason, for whoever asks why less is masked")
+        operations.invoke(cls(AllowWeaker(reason)))
 
     @classmethod
     def use_key_epoch(cls, operations: Operations, epoch: int) -> None:

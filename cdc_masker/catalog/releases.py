@@ -4,6 +4,9 @@ The policy in force is a function of the set of applied policy revisions: their 
 has applied or taken back one of them, that policy is inserted as a new version by one literal statement, so offline
 scripts work too. The statement names the digest that the newest version must have, which is that of the revisions
 applied before: a revision file that was edited after its release, or a tampered row, stops the next release.
+
+A version that masks less than the one before it needs a reason: `op.allow_weaker(reason)` in the revision, or, where one is
+taken back, `-x allow_weaker=REASON`.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import to_tuple
 from sqlalchemy import literal_column, select
 
-from cdc_masker.catalog.changes import Change, replay
+from cdc_masker.catalog.changes import AllowWeaker, Change, Decide, replay
 from cdc_masker.catalog.operations import SAID
+from cdc_masker.comparison import Difference, weakenings
 from cdc_masker.engine import check
 from cdc_masker.errors import PolicyError, SetupError
-from cdc_masker.policies import EMPTY, Policy
+from cdc_masker.policies import EMPTY, Policy, Rule
 
 __all__ = ["CATALOG_BRANCH", "DIALECT_URL", "POLICY_BRANCH", "Releases"]
 
@@ -35,9 +39,10 @@ DIALECT_URL = "postgresql+asyncpg://"  # without a server: decides only how SQL 
 class Releases:
     """The policy revisions of a script directory; called by Alembic after each step (`on_version_apply`)."""
 
-    def __init__(self, script: ScriptDirectory, schema: str) -> None:
+    def __init__(self, script: ScriptDirectory, schema: str, allow_weaker: str | None = None) -> None:
         self._script = script
         self._schema = schema
+        self._allow_weaker = allow_weaker
         self._changes = {
             revision.revision: _changes_of(revision)
             for revision in script.walk_revisions()
@@ -71,21 +76,34 @@ class Releases:
                 f"`alembic upgrade {CATALOG_BRANCH}@head` first"
             )
         before = [each for each in after if each != revision] if is_upgrade else self._applied({*heads, revision})
-        policy = self._policy(after)
+        policy, policy_before = self._policy(after), self._policy(before)
         check(policy)
+        reason = self._reason(revision) if is_upgrade else self._allow_weaker
+        weaker = [] if reason else weakenings(policy_before, policy, self._rules(before))
+        if weaker and self._changes.keys() & before:
+            raise PolicyError(f"revision {revision}", _refusal(weaker, is_upgrade=is_upgrade))
         message = str(self._script.get_revision(revision).doc)
         document = {
             **policy.export(),
             "revision": revision,
             "heads": sorted(set(heads) & self._changes.keys()),
             "reason": message if is_upgrade else f"taken back: {message}",
+            "weaker_reason": reason,
+            "unexplained": bool(weaker),  # as the very first policy may be: there was none before that it could weaken
         }
-        arguments = (json.dumps(document), self._policy(before).digest, EMPTY.digest)
+        arguments = (json.dumps(document), policy_before.digest, EMPTY.digest)
         call = f'"{self._schema}".release_policy({", ".join(_literal(argument) for argument in arguments)})'
         context.impl.execute(select(literal_column(call)))
 
     def _policy(self, revisions: Sequence[str]) -> Policy:
         return replay(change for each in revisions for change in self._changes.get(each, ()))
+
+    def _rules(self, revisions: Sequence[str]) -> list[Rule]:
+        """All that were ever in force."""
+        return [change.rule for each in revisions for change in self._changes.get(each, ()) if isinstance(change, Decide)]
+
+    def _reason(self, revision: str) -> str | None:
+        return "; ".join(each.reason for each in self._changes[revision] if isinstance(each, AllowWeaker)) or None
 
     def _applied(self, heads: Iterable[str]) -> list[str]:
         """All revisions that `heads` imply, ancestors first; at a merge, in the order in which it names its parents."""
@@ -114,6 +132,12 @@ def _changes_of(revision: Script) -> tuple[Change, ...]:
     if sql.getvalue():
         raise PolicyError(f"revision {revision.revision}", "holds other operations than policy operations; move them elsewhere")
     return tuple(said)
+
+
+def _refusal(weaker: Sequence[Difference], *, is_upgrade: bool) -> str:
+    remedy = "op.allow_weaker(reason)" if is_upgrade else "-x allow_weaker=REASON"
+    listed = "; ".join(f"{each.place} was {each.before}, would be {each.after}" for each in weaker)
+    return f"masks less than the version before; if that is meant, say {remedy}: {listed}"
 
 
 def _literal(value: str) -> str:

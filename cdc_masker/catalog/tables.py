@@ -69,6 +69,7 @@ policy_version = Table(
     Column("revision", Text, nullable=False),
     Column("heads", JSON, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("weaker_reason", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("created_by", Text, nullable=False),
     CheckConstraint("version > 0 AND parent IS NOT DISTINCT FROM nullif(version - 1, 0)", name="follows_parent"),

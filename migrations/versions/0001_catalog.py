@@ -96,6 +96,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("revision", sa.Text, nullable=False),
         sa.Column("heads", sa.JSON, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("weaker_reason", sa.Text),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.Column("created_by", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("version", name="policy_version_pkey"),
@@ -295,15 +296,23 @@ BEGIN
     RAISE EXCEPTION 'the newest policy version is not what the applied revisions say; restore their files as they were '
       'released, and change a policy in a new revision only';
   END IF;
+  IF newest.version IS NOT NULL AND (document->>'unexplained')::boolean THEN
+    RAISE EXCEPTION 'the first policy revision masks less than the version in force; if that is meant, say '
+      'op.allow_weaker(reason) in it';
+  END IF;
   made = coalesce(newest.version, 0) + 1;
   INSERT INTO "{schema}".policy_version
     (version, parent, digest, default_method, key_epoch, tables, domains, envelopes, headers, revision, heads, reason,
-     created_by)
+     weaker_reason, created_by)
   VALUES (
     made, newest.version, document->>'digest', document->>'default', (document->>'key_epoch')::int, document->'tables',
     document->'domains', document->'envelopes', document->'headers', document->>'revision', document->'heads',
-    document->>'reason', session_user
+    document->>'reason', document->>'weaker_reason', session_user
   );
+  IF document->>'weaker_reason' IS NOT NULL THEN
+    INSERT INTO "{schema}".receipt (login, kind, about, reason, detail)
+    VALUES (session_user, 'weaken', 'policy version ' || made, document->>'weaker_reason', json_build_object('version', made));
+  END IF;
   INSERT INTO "{schema}".policy_rule
     (version, server, table_schema, table_name, column_name, path, pattern, type, method, params, strict,
      allow_small_domain, allow_uniqueness_loss, classification, reason, ticket)

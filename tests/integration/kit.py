@@ -161,6 +161,7 @@ class Deployment:
         number = len(list(versions.glob("*.py"))) + 1
         down = repr(f"p{number - 1}") if number > 1 else None
         text = POLICY.format(revision=f"p{number}", down=down, labels=None if down else ("policy",))
+        text += "    op.allow_weaker('a test')\n" if down else ""
         (versions / f"p{number}.py").write_text(text + "".join(f"    {operation}\n" for operation in operations))
         upgrade(self.settings(), versions)
 

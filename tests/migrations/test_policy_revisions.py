@@ -74,9 +74,9 @@ def test_going_back_releases_the_old_content_as_a_new_version(
     settings: Settings, database: Database, revisions: Revisions
 ) -> None:
     commands.upgrade(settings, revisions.directory)
-    commands.downgrade(settings, "policy@one", revisions.directory)
+    commands.downgrade(settings, "policy@one", revisions.directory, "a test")
     assert current(settings).digest == at(settings, 1).digest
-    commands.downgrade(settings, "policy@base", revisions.directory)
+    commands.downgrade(settings, "policy@base", revisions.directory, "a test")
     assert current(settings).rules == ()
     commands.upgrade(settings, revisions.directory)
     assert current(settings).digest == at(settings, 2).digest
@@ -149,7 +149,7 @@ def test_what_a_rule_accepts_and_the_epoch_come_back_as_they_were_released(setti
     assert (rules["f"].method, rules["f"].reason) == ("drop", "nobody needs it")
     assert (rules["g"].method, rules["g"].server, rules["g"].reason) == ("drop", "shop", None)
 
-    commands.downgrade(settings, "policy@two", revisions.directory)
+    commands.downgrade(settings, "policy@two", revisions.directory, "a test")
     assert current(settings).key_epoch == 1
 
 
@@ -197,7 +197,7 @@ def test_a_downgrade_that_says_something_is_refused(settings: Settings, revision
     revisions.write("three", "two", "op.allow_header('x')", downgrade="op.forbid_header('x')")
     commands.upgrade(settings, revisions.directory)
     with pytest.raises(PolicyError, match=r"downgrade\(\) nothing"):
-        commands.downgrade(settings, "policy@two", revisions.directory)
+        commands.downgrade(settings, "policy@two", revisions.directory, "a test")
 
 
 def test_a_revision_off_the_branch_is_refused(settings: Settings, revisions: Revisions) -> None:
@@ -241,7 +241,7 @@ def test_a_directory_that_is_needed_is_asked_for(settings: Settings, revisions: 
 def test_policies_wait_for_the_newest_tables(settings: Settings, revisions: Revisions, tmp_path: Path) -> None:
     newer = tmp_path / "newer"
     newer.mkdir()
-    Revisions(newer).write("newer_tables", "catalog_0001", "op.execute('SELECT 1')")
+    Revisions(newer).write("newer_tables", "catalog_0001", "op.execute('SELECT 1')", weaker=None)
     alembic = Alembic(settings, tmp_path, revisions.directory, newer)
     assert "`alembic upgrade catalog@head` first" in alembic("upgrade", "policy@one", fails=True)
     alembic("upgrade", "catalog@head")
@@ -253,7 +253,7 @@ def test_newer_tables_come_under_older_policies(settings: Settings, revisions: R
     commands.upgrade(settings, revisions.directory)
     newer = tmp_path / "newer"
     newer.mkdir()
-    Revisions(newer).write("newer_tables", "catalog_0001", "op.execute('SELECT 1')")
+    Revisions(newer).write("newer_tables", "catalog_0001", "op.execute('SELECT 1')", weaker=None)
     revisions.write("three", "two", "op.allow_header('x')")
     alembic = Alembic(settings, tmp_path, revisions.directory, newer)
     alembic("upgrade", "catalog@head")
@@ -312,3 +312,45 @@ def test_errors_of_operations_outside_the_environment() -> None:
     context = MigrationContext.configure(url="postgresql+asyncpg://", opts={"as_sql": True})
     with pytest.raises(CdcMaskerError, match=r"must call cdc_masker\.catalog\.environment\.run"):
         Operations(context).mask_column("a.b", "c", method="null")  # type: ignore[attr-defined]
+
+
+def test_what_masks_less_needs_a_reason_which_is_kept(settings: Settings, database: Database, revisions: Revisions) -> None:
+    commands.upgrade(settings, revisions.directory)
+    keep = 'op.keep_column("crm.customers", "email", reason="wanted")'
+    revisions.write("three", "two", keep, weaker=None)
+    with pytest.raises(PolicyError, match=r"three: masks less.*op\.allow_weaker\(reason\): crm\.customers\.email was"):
+        commands.upgrade(settings, revisions.directory)
+    assert current(settings).version == 2
+    revisions.write("three", "two", keep, weaker="the board decided")
+    commands.upgrade(settings, revisions.directory)
+    assert current(settings).version == 3
+    reasons = "SELECT version, weaker_reason FROM cdc_masker.policy_version WHERE version > 2"
+    assert query(database.dsn, reasons) == [(3, "the board decided")]
+    receipts = "SELECT kind, about, reason FROM cdc_masker.receipt WHERE kind = 'weaken' ORDER BY id DESC LIMIT 1"
+    assert query(database.dsn, receipts) == [("weaken", "policy version 3", "the board decided")]
+
+
+def test_a_first_mask_needs_no_reason_but_a_second_thought_does(settings: Settings, revisions: Revisions) -> None:
+    commands.upgrade(settings, revisions.directory)
+    revisions.write("three", "two", 'op.mask_column("a.b", "c", method="tokenize", type="text")', weaker=None)
+    revisions.write("four", "three", 'op.forget_column("a.b", "c")', weaker=None)
+    revisions.write("five", "four", 'op.mask_column("a.b", "c", method="tokenize", type="text")', weaker=None)
+    with pytest.raises(PolicyError, match=r"five: masks less.*a\.b\.c was undecided"):
+        commands.upgrade(settings, revisions.directory)
+
+
+def test_going_back_to_what_masks_less_needs_a_reason(settings: Settings, revisions: Revisions) -> None:
+    revisions.write("three", "two", 'op.mask_column("crm.customers", "email", method="null", type="text")', weaker=None)
+    commands.upgrade(settings, revisions.directory)
+    with pytest.raises(PolicyError, match="-x allow_weaker=REASON"):
+        commands.downgrade(settings, "policy@two", revisions.directory)
+    commands.downgrade(settings, "policy@two", revisions.directory, "it broke the reports")
+    assert current(settings).version == 4
+
+
+def test_a_first_revision_that_was_rewritten_is_no_first_one(settings: Settings, revisions: Revisions) -> None:
+    commands.upgrade(settings, revisions.directory)
+    commands.downgrade(settings, "policy@base", revisions.directory, "a test")
+    revisions.write("one", None, 'op.keep_column("crm.customers", "email", reason="wanted")', weaker=None)
+    with pytest.raises(SetupError, match="the first policy revision masks less"):
+        commands.upgrade(settings, revisions.directory)

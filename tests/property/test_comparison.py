@@ -14,7 +14,7 @@ from cdc_masker.engine import check
 from cdc_masker.errors import PolicyError
 from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule, TableDefault
 
-_METHODS = st.sampled_from(
+_METHODS: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.sampled_from(
     [
         ("keep", {}),
         ("null", {}),
