@@ -20,7 +20,7 @@ from cdc_masker.methods.base import Column, Disclosure, Keys, Transform, Uniquen
 from cdc_masker.methods.canonical import Form, Joining, integers, reader
 from cdc_masker.schemas import Type
 
-__all__ = ["Tokenize"]
+__all__ = ["Tokenize", "digests"]
 
 _HEX_DIGITS = 32
 
@@ -62,7 +62,7 @@ def _output(form: Form | None, type_: Type | None) -> Type | None:
     return type_.plain_text()
 
 
-def _keyed(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
+def digests(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
     """HMAC-SHA-256 over (length of domain, domain, value), with all but the value hashed once."""
     name = domain.encode()
     state = hmac.new(key, len(name).to_bytes(4, "big") + name, "sha256")
@@ -76,12 +76,12 @@ def _keyed(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
 
 
 def _text_token(key: bytes, domain: str, read: Callable[[Any], bytes]) -> Callable[[Any], str]:
-    keyed = _keyed(key, domain)
+    keyed = digests(key, domain)
     return lambda value: keyed(read(value)).hexdigest()[:_HEX_DIGITS]
 
 
 def _uuid_token(key: bytes, domain: str, read: Callable[[Any], bytes]) -> Callable[[Any], str]:
-    keyed = _keyed(key, domain)
+    keyed = digests(key, domain)
 
     def token(value: Any) -> str:
         digits = keyed(read(value)).hexdigest()
