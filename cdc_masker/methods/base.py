@@ -328,6 +328,11 @@ class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Whether it masks values, but leaves equal ones to be told: where there are few, counting finds out which is which."""
         return self.deterministic and Disclosure.EQUALITY in self.discloses and Disclosure.VALUE not in self.discloses
 
+    @property
+    def outputs(self) -> int | None:
+        """How many outputs there are, each as likely, where distinct values may meet in one; None: that can't be said."""
+        return None
+
     def keeps_distinct(self, domains: Mapping[str, Domain]) -> bool:
         """Whether distinct values of one column (and one subject) stay distinct; `domains` are those that are declared."""
         return self.uniqueness is Uniqueness.PRESERVED
