@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_masker.methods import Misfit, Unmaskable
+from cdc_masker.methods.card import Card
 from tests.unit.building import change, described, envelope_schema, masker, payload, record, rule
 from tests.unit.connect_json import misfits
 from tests.unit.partially import TEXT, masking, problem, refusal
@@ -67,7 +68,9 @@ def test_separators_and_length_stay(number: str) -> None:
 @given(_numbers(), st.integers(0, 6), st.integers(0, 4), st.integers(0, 6), st.integers(0, 4))
 def test_less_of_a_number_is_less_of_every_number(number: str, first: int, last: int, more: int, later: int) -> None:
     """Policies are compared by their parameters: a rule with smaller ones shows no digit that the other hides."""
-    less = masking("card", first=min(first, more), last=min(last, later))(number)
+    smaller = Card(first=min(first, more), last=min(last, later))
+    assert smaller.no_weaker_than(Card(first=more, last=later))
+    less = smaller.masking()(number)
     assert all(one in ("*", other) for one, other in zip(less, masking("card", first=more, last=later)(number), strict=True))
 
 
