@@ -20,14 +20,15 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from cdc_masker import resources
+from cdc_masker import plugins, resources
 from cdc_masker.catalog.database import open_engine, refusals
 from cdc_masker.catalog.environment import SETTINGS
-from cdc_masker.catalog.releases import CATALOG_BRANCH, POLICY_BRANCH
+from cdc_masker.catalog.releases import CATALOG_BRANCH, POLICY_BRANCH, Releases
 from cdc_masker.errors import SetupError
+from cdc_masker.policies import Policy
 from cdc_masker.settings import Settings
 
-__all__ = ["Position", "downgrade", "position", "upgrade", "write_sql"]
+__all__ = ["Position", "downgrade", "position", "said", "upgrade", "write_sql"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,13 @@ def write_sql(settings: Settings, output: TextIO, policies: Path | None = None) 
         if any(POLICY_BRANCH in head.branch_labels for head in script.get_revisions("heads")):
             tables = script.get_revision(f"{CATALOG_BRANCH}@head").revision
             command.upgrade(config, f"{tables}:heads", sql=True)
+
+
+def said(settings: Settings, policies: Path) -> Policy:
+    """What the policy revisions in a directory say, released or not. No database takes part."""
+    with _plain_errors():
+        script = ScriptDirectory.from_config(_config(settings, policies))
+        return Releases(script, settings.database_schema, plugins.methods(settings)).newest()
 
 
 async def position(settings: Settings, policies: Path | None = None) -> Position:

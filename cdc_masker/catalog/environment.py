@@ -14,6 +14,7 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
+from cdc_masker import plugins
 from cdc_masker.catalog.database import open_engine, refusals
 from cdc_masker.catalog.operations import SAID
 from cdc_masker.catalog.releases import DIALECT_URL, Releases
@@ -47,7 +48,8 @@ def _run(settings: Settings) -> None:
     schema = settings.database_schema
     if len(schema) > _LONGEST_SCHEMA:
         raise SetupError(f"{PREFIX}DATABASE_SCHEMA is too long for names of roles; use {_LONGEST_SCHEMA} letters at most")
-    releases = Releases(context.script, schema, context.get_x_argument(as_dictionary=True).get("allow_weaker"))
+    allow_weaker = context.get_x_argument(as_dictionary=True).get("allow_weaker")
+    releases = Releases(context.script, schema, plugins.methods(settings), allow_weaker)
     if context.is_offline_mode():
         _migrate(schema, releases, url=DIALECT_URL, literal_binds=True)
     else:

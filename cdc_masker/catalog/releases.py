@@ -27,6 +27,7 @@ from cdc_masker.catalog.operations import SAID
 from cdc_masker.comparison import Difference, weakenings
 from cdc_masker.engine import check
 from cdc_masker.errors import PolicyError, SetupError
+from cdc_masker.methods import Method
 from cdc_masker.policies import EMPTY, Policy, Rule
 
 __all__ = ["CATALOG_BRANCH", "DIALECT_URL", "POLICY_BRANCH", "Releases"]
@@ -39,8 +40,11 @@ DIALECT_URL = "postgresql+asyncpg://"  # without a server: decides only how SQL 
 class Releases:
     """The policy revisions of a script directory; called by Alembic after each step (`on_version_apply`)."""
 
-    def __init__(self, script: ScriptDirectory, schema: str, allow_weaker: str | None = None) -> None:
+    def __init__(
+        self, script: ScriptDirectory, schema: str, known: Mapping[str, type[Method]], allow_weaker: str | None = None
+    ) -> None:
         self._script = script
+        self._known = known
         self._schema = schema
         self._allow_weaker = allow_weaker
         self._changes = {
@@ -50,6 +54,12 @@ class Releases:
         }
         self.said: list[Change] = []
         """What the step that Alembic is running has said so far."""
+
+    def newest(self) -> Policy:
+        """The policy that all revisions together say. Raises `PolicyError` when it can't be carried out."""
+        policy = self._policy(self._applied(self._script.get_heads()))
+        check(policy, self._known)
+        return policy
 
     def __call__(self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], run_args: Mapping[str, Any]) -> None:
         said, self.said[:] = tuple(self.said), []
@@ -77,9 +87,9 @@ class Releases:
             )
         before = [each for each in after if each != revision] if is_upgrade else self._applied({*heads, revision})
         policy, policy_before = self._policy(after), self._policy(before)
-        check(policy)
+        check(policy, self._known)
         reason = self._reason(revision) if is_upgrade else self._allow_weaker
-        weaker = [] if reason else weakenings(policy_before, policy, self._rules(before))
+        weaker = [] if reason else weakenings(policy_before, policy, self._rules(before), self._known)
         if weaker and self._changes.keys() & before:
             raise PolicyError(f"revision {revision}", _refusal(weaker, is_upgrade=is_upgrade))
         message = str(self._script.get_revision(revision).doc)
