@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
+from cdc_masker import subjects
 from cdc_masker.engine import Engine
 from cdc_masker.keys.keyring import DerivedKeys, Keyring
 from cdc_masker.methods import METHODS, Method
@@ -38,12 +39,14 @@ class _Noting:
 
 
 def needed(policy: Policy, known: Mapping[str, type[Method]] = METHODS) -> frozenset[Purpose]:
-    """All keys that whoever masks under this policy asks for. Keys that the shell needs for a policy are added here.
+    """All keys that whoever masks under this policy asks for: its engine's, and those that keep its subjects' keys.
 
     Raises `PolicyError` when the policy can't be carried out.
     """
     keys = _Noting()
     Engine(policy, keys, known)
+    for method, domain, epoch in subjects.derivations(policy):
+        keys.derive(method, domain, epoch)
     return frozenset(keys.asked)
 
 

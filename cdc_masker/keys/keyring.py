@@ -10,7 +10,6 @@ at most, and it never pickles: a keyring travels as the place that it came from,
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Any, NoReturn, Protocol
@@ -20,9 +19,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cdc_masker.errors import KeyringError
 
-__all__ = ["DerivedKeys", "Keyring", "RootKey", "Secret", "new_keyring", "new_root"]
+__all__ = ["KEY_BYTES", "DerivedKeys", "Keyring", "RootKey", "Secret"]
 
-_KEY_BYTES = 32
+KEY_BYTES = 32
 
 
 class Secret:
@@ -66,7 +65,7 @@ class RootKey:
         """32 bytes for a method and domain."""
         parts = (b"cdc-masker", method.encode(), domain.encode(), str(self.epoch).encode())
         info = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=info).derive(self.secret.reveal())
+        return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=info).derive(self.secret.reveal())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +117,8 @@ class Keyring:
         if len(set(epochs)) != len(epochs):
             raise KeyringError("two keys have the same epoch; each epoch has one root key")
         for key in ring.keys:
-            if any(len(secret) != _KEY_BYTES for secret in key.secrets()):
-                raise KeyringError(f"key {key.id!r} does not hold {_KEY_BYTES} bytes; make keys with `cdc-masker keys new`")
+            if any(len(secret) != KEY_BYTES for secret in key.secrets()):
+                raise KeyringError(f"key {key.id!r} does not hold {KEY_BYTES} bytes; make keys with `cdc-masker keys new`")
         return ring
 
     def derive(self, method: str, domain: str, epoch: int) -> bytes:
@@ -154,13 +153,3 @@ def _loaded_again(source: _Source, ids: Mapping[int, str]) -> Keyring:
                 f"{source} has no key {name!r} of epoch {epoch} here; bring those that were there when it was pickled"
             )
     return ring
-
-
-def new_root(epoch: int) -> RootKey:
-    """A new random root of that epoch."""
-    return RootKey(id=f"k-{secrets.token_hex(4)}", epoch=epoch, root=secrets.token_bytes(_KEY_BYTES))
-
-
-def new_keyring(epoch: int = 1) -> Keyring:
-    """A keyring with one new random root, of that epoch."""
-    return Keyring.of([new_root(epoch)])
