@@ -13,7 +13,7 @@ from cdc_masker.errors import PolicyError
 from cdc_masker.kinds import Kind
 from cdc_masker.methods.base import Column, Disclosure, Keys, Transform, Uniqueness
 from cdc_masker.methods.canonical import Form, Joining, reader
-from cdc_masker.methods.token import digests
+from cdc_masker.methods.token import digests, named
 from cdc_masker.methods.vocabulary import LOCALES, vocabulary
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type
@@ -49,7 +49,7 @@ class Pseudonym(Joining, frozen=True, kw_only=True):
         read, same = reader(form, column.type), reader(form, Type(base="string")) if form.kind is Kind.TEXT else None
 
         def make(key: bytes) -> Callable[[Any], str]:
-            digest = digests(key, domain)
+            digest = digests(key, named(domain))
 
             def pseudonym(value: Any) -> str:
                 known = read(value)

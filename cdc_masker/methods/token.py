@@ -20,7 +20,7 @@ from cdc_masker.methods.base import Column, Disclosure, Keys, Transform, Uniquen
 from cdc_masker.methods.canonical import Form, Joining, integers, reader
 from cdc_masker.schemas import Type
 
-__all__ = ["Tokenize", "digests"]
+__all__ = ["Tokenize", "digests", "named"]
 
 _HEX_DIGITS = 32
 
@@ -62,10 +62,15 @@ def _output(form: Form | None, type_: Type | None) -> Type | None:
     return type_.plain_text()
 
 
-def digests(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
-    """HMAC-SHA-256 over (length of domain, domain, value), with all but the value hashed once."""
+def named(domain: str) -> bytes:
+    """What stands before the value in the message: the domain, with its length in front."""
     name = domain.encode()
-    state = hmac.new(key, len(name).to_bytes(4, "big") + name, "sha256")
+    return len(name).to_bytes(4, "big") + name
+
+
+def digests(key: bytes, head: bytes) -> Callable[[bytes], hmac.HMAC]:
+    """HMAC-SHA-256 over the head and what follows, with the head hashed once."""
+    state = hmac.new(key, head, "sha256")
 
     def digest(value: bytes) -> hmac.HMAC:
         copy = state.copy()
@@ -76,12 +81,12 @@ def digests(key: bytes, domain: str) -> Callable[[bytes], hmac.HMAC]:
 
 
 def _text_token(key: bytes, domain: str, read: Callable[[Any], bytes]) -> Callable[[Any], str]:
-    keyed = digests(key, domain)
+    keyed = digests(key, named(domain))
     return lambda value: keyed(read(value)).hexdigest()[:_HEX_DIGITS]
 
 
 def _uuid_token(key: bytes, domain: str, read: Callable[[Any], bytes]) -> Callable[[Any], str]:
-    keyed = digests(key, domain)
+    keyed = digests(key, named(domain))
 
     def token(value: Any) -> str:
         digits = keyed(read(value)).hexdigest()
