@@ -81,6 +81,10 @@ def _start(pattern: str) -> Callable[[_Params, str], list[str]]:
     return lambda _params, text: [text] if re.match(pattern, text) else []
 
 
+def _all(_params: _Params, text: str) -> list[str]:
+    return [text]
+
+
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(?![:.\d])"
 
 _OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {
@@ -94,4 +98,5 @@ _OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {
     "year": _start(rf"\d{{4}}-01-01({_MIDNIGHT}|(?![T ]))"),
     "month": _start(rf"\d{{4}}-\d\d-01({_MIDNIGHT}|(?![T ]))"),
     "date": _start(rf"\d{{4}}-\d\d-\d\d{_MIDNIGHT}"),
+    "scrub": _all,
 }

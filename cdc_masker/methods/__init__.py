@@ -42,8 +42,9 @@ from cdc_masker.methods.network import Ip, Url
 from cdc_masker.methods.noise import Noise
 from cdc_masker.methods.partial import Partial, Truncate
 from cdc_masker.methods.phone import Phone
-from cdc_masker.methods.pseudonym import Pseudonym
 from cdc_masker.methods.places import Geo, Postcode
+from cdc_masker.methods.pseudonym import Pseudonym
+from cdc_masker.methods.scrub import Scrub
 from cdc_masker.methods.shift import DateShift
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.policies import Rule
@@ -103,6 +104,7 @@ METHODS: dict[str, type[Method]] = {
     DateShift.name: DateShift,
     Postcode.name: Postcode,
     Geo.name: Geo,
+    Scrub.name: Scrub,
 }
 
 

@@ -21,8 +21,8 @@ from cdc_masker.schemas import Type
 
 __all__ = ["Geo", "Postcode"]
 
-# Areas of at most 20,000 people in the census of 2000, from "Guidance Regarding Methods for De-identification of Protected Health
-# Information in Accordance with the HIPAA Privacy Rule" of the US Department of Health and Human Services (2012).
+# Areas of at most 20,000 people in the census of 2000: "Guidance Regarding Methods for De-identification of Protected Health
+# Information in Accordance with the HIPAA Privacy Rule", US Department of Health and Human Services, 2012.
 _SPARSE_IN_THE_US = frozenset(
     ("036", "059", "063", "102", "203", "556", "692", "790", "821", "823", "830", "831", "878", "879", "884", "890", "893")
 )
