@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from cdc_masker import metrics
+from cdc_masker import metrics, plugins
 from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError
 from cdc_masker.events import Outcome
 from cdc_masker.guard import EgressGuard
@@ -36,6 +36,7 @@ class Maskers:
         self._settings = settings
         self._source = source
         self._keys = keys
+        self._known = plugins.methods(settings)
         self._policy = policy
         self._maskers: dict[int, Masker] = {}
         self._news = asyncio.Event()
@@ -129,6 +130,7 @@ class Maskers:
             output_prefix=self._settings.output_prefix,
             max_record_bytes=largest,
             guard=EgressGuard(self._settings.guard_every),
+            known=self._known,
         )
 
 

@@ -13,11 +13,13 @@ import pytest
 
 from cdc_masker import plugins
 from cdc_masker.engine import check
-from cdc_masker.errors import SetupError
+from cdc_masker.errors import PolicyError, SetupError
+from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.methods import METHODS, Method
 from cdc_masker.policies import Policy
 from cdc_masker.settings import load
-from tests.unit.building import rule
+from cdc_masker.testing import MemoryPolicies
+from tests.unit.building import KEYS, rule
 
 PROGRAM = Path(sys.executable).parent / "cdc-masker"
 STARS = '''
@@ -189,3 +191,11 @@ def test_the_installed_program_masks_with_a_method_of_another_distribution(site:
     refused = mask()
     assert refused.returncode == 2
     assert "there is no method 'stars'" in refused.stderr
+
+
+def test_a_worker_masks_with_the_methods_of_its_settings(site: Site) -> None:
+    site.install("acme", STARS, "stars = {module}:Stars")
+    policy = Policy.of(1, rules=[rule("name", "stars")])
+    assert Maskers(load(methods="stars"), MemoryPolicies(), KEYS, policy).policy == policy
+    with pytest.raises(PolicyError, match="there is no method 'stars'"):
+        Maskers(load(), MemoryPolicies(), KEYS, policy)
