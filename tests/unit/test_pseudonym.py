@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +169,11 @@ def test_through_a_masker() -> None:
     after = payload(outcome.value)["after"]
     assert after["c"].rpartition("@")[2].startswith("example.")
     assert after["d"] is None
+
+
+def test_the_docs_tell_how_many_there_are() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text()
+    for kind in KINDS:
+        size = available(kind, "en").size
+        even = math.isqrt(int(2 * size * math.log(2))) + 1
+        assert re.search(rf"^\| `{kind}` \| {size:,} \| {even:,}( values)? \|$", page, re.MULTILINE)
