@@ -12,7 +12,7 @@ patterns are held against schemas and tables as topics write them, and a tombsto
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, groupby
 from typing import NamedTuple
 
@@ -55,15 +55,19 @@ class Lookup:
 
     def rules(self, table: Table, column: str) -> Group:
         """What decides about that column; empty: the default."""
-        for server in (table.server, ANY_SERVER):
+        return next(self._matching(table, column), ())
+
+    def matching(self, table: Table, column: str) -> list[Group]:
+        """All that is said about that column; the first decides."""
+        return list(self._matching(table, column))
+
+    def _matching(self, table: Table, column: str) -> Iterator[Group]:
+        for server in dict.fromkeys((table.server, ANY_SERVER)):
             if (named := self._named.get((server, table.schema, table.name, column))) is not None:
-                return named
+                yield named
         if self._patterns and table.schema and table.name:  # not for logical messages, nor where the table is not known
             names = (table.server, as_in_topics(table.schema), as_in_topics(table.name), column)
-            for group in self._patterns:
-                if all(map(_matches, group[0].target, names)):
-                    return group
-        return ()
+            yield from (group for group in self._patterns if all(map(_matches, group[0].target, names)))
 
     def default(self, table: Table) -> str:
         """What is done to the columns of that table that no rule is about."""
