@@ -131,8 +131,16 @@ class ErasureStore(Protocol):
         """One key, by which to tell whether a keyring fits."""
         ...
 
+    async def find(self, name: SubjectName, epoch: int) -> Held | None:
+        """The subject's key of that epoch, if there is one."""
+        ...
+
     async def has_keys(self, names: Iterable[SubjectName]) -> bool:
         """Whether there is something to erase: a key of any of them, or an erasure that was begun."""
+        ...
+
+    async def was_erased(self, names: Iterable[SubjectName]) -> bool:
+        """Whether any of them was."""
         ...
 
     async def begin(self, names: Iterable[SubjectName], reason: str) -> list[int]:

@@ -155,10 +155,18 @@ class MemorySubjects:
         found = (Held(name, epoch, wrapped) for (name, epoch), wrapped in self._keys.items() if name.domain == domain)
         return next(found, None)
 
+    async def find(self, name: SubjectName, epoch: int) -> Held | None:
+        wrapped = self._keys.get((name, epoch))
+        return None if wrapped is None else Held(name, epoch, wrapped)
+
     async def has_keys(self, names: Iterable[SubjectName]) -> bool:
         wanted = set(names)
         begun = any(wanted & each.names for each in self._erasures if not each.complete)
         return begun or any(name in wanted for name, _ in self._keys)
+
+    async def was_erased(self, names: Iterable[SubjectName]) -> bool:
+        wanted = set(names)
+        return any(wanted & each.names for each in self._erasures if each.complete)
 
     async def begin(self, names: Iterable[SubjectName], reason: str) -> list[int]:
         wanted = set(names)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, Float, Integer, Uuid, column, exists, func, literal, select, tuple_
+from sqlalchemy import JSON, BigInteger, Exists, Float, Integer, Uuid, column, exists, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from cdc_masker.catalog.database import Database
@@ -76,17 +76,27 @@ class PostgresErasures:
             row = (await connection.execute(some)).first()
         return None if row is None else Held(SubjectName(domain, row.name), row.key_epoch, row.wrapped)
 
+    async def find(self, name: SubjectName, epoch: int) -> Held | None:
+        """The subject's key of that epoch, if there is one."""
+        wanted = select(subject_key.c.wrapped).where(
+            subject_key.c.domain == name.domain, subject_key.c.key_epoch == epoch, subject_key.c.name == name.digest
+        )
+        async with self._database.transaction() as connection:
+            wrapped = (await connection.execute(wanted)).scalar_one_or_none()
+        return None if wrapped is None else Held(name, epoch, wrapped)
+
     async def has_keys(self, names: Iterable[SubjectName]) -> bool:
         """Whether there is something to erase: a key of any of them, or an erasure that was begun."""
         wanted = [tuple(name) for name in names]
         held = exists().where(tuple_(subject_key.c.domain, subject_key.c.name).in_(wanted))
-        begun = exists().where(
-            tuple_(erasure_subject.c.domain, erasure_subject.c.name).in_(wanted),
-            erasure_subject.c.number == erasure.c.number,
-            erasure.c.completed_at.is_(None),
-        )
         async with self._database.transaction() as connection:
-            return bool((await connection.execute(select(held | begun))).scalar_one())
+            return bool((await connection.execute(select(held | _in_erasure(wanted, complete=False)))).scalar_one())
+
+    async def was_erased(self, names: Iterable[SubjectName]) -> bool:
+        """Whether any of them was."""
+        wanted = [tuple(name) for name in names]
+        async with self._database.transaction() as connection:
+            return bool((await connection.execute(select(_in_erasure(wanted, complete=True)))).scalar_one())
 
     async def begin(self, names: Iterable[SubjectName], reason: str) -> list[int]:
         """Begins to erase, or takes up what was begun. From now on, who asks gets no key of theirs. Gives the erasures."""
@@ -116,6 +126,14 @@ class PostgresErasures:
         call = _functions(self._database).complete_erasure(literal(list(numbers), ARRAY(BigInteger)), literal(offsets, JSON))
         async with self._database.transaction() as connection:
             return bool((await connection.execute(select(call))).scalar_one())
+
+
+def _in_erasure(wanted: Sequence[tuple[object, ...]], *, complete: bool) -> Exists:
+    return exists().where(
+        tuple_(erasure_subject.c.domain, erasure_subject.c.name).in_(wanted),
+        erasure_subject.c.number == erasure.c.number,
+        erasure.c.completed_at.is_not(None) if complete else erasure.c.completed_at.is_(None),
+    )
 
 
 def _functions(database: Database) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,8 +11,10 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.ports import Receipt
 from cdc_masker.settings import Settings, load
 
 __all__ = ["app"]
@@ -48,15 +51,62 @@ def show(
         for entry in entries:
             print(msgspec.json.encode(entry).decode())
         return
-    rows = [_row(entry) for entry in entries]
+    _print(_COLUMNS, [_row(entry) for entry in entries])
+
+
+@app.command()
+def receipts(
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: erase, reveal or destroy.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many receipts.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all members.")] = False,
+) -> None:
+    """Print the newest receipts: who erased a subject, revealed a value or destroyed a key, newest first.
+
+    A subject is shown as the catalog knows it: by a keyed hash.
+    """
+    found = asyncio.run(_receipts(load(), limit, kind))
+    if as_json:
+        for receipt in found:
+            print(msgspec.json.encode({**msgspec.to_builtins(receipt), "subject": _hex(receipt.subject)}).decode())
+        return
+    _print(
+        ("number", "at", "login", "kind", "about", "subject", "reason"),
+        [
+            (
+                str(receipt.id),
+                receipt.at.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds"),
+                receipt.login,
+                receipt.kind,
+                receipt.about,
+                (_hex(receipt.subject) or "")[:16],
+                receipt.reason,
+            )
+            for receipt in found
+        ],
+    )
+
+
+async def _receipts(settings: Settings, limit: int, kind: str | None) -> list[Receipt]:
+    from cdc_masker.catalog import open_catalog  # as below
+
+    async with open_catalog(settings) as catalog:
+        return await catalog.receipts.newest(limit, kind)
+
+
+def _hex(subject: bytes | None) -> str | None:
+    return None if subject is None else subject.hex()
+
+
+def _print(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on a terminal, elsewhere lines with tabs between."""
     console = Console()
     if console.is_terminal:
-        table = Table(*_COLUMNS, box=None)
+        table = Table(*columns, box=None)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         console.print(table)
         return
-    for row in (_COLUMNS, *rows):
+    for row in (columns, *rows):
         print("\t".join(row))
 
 

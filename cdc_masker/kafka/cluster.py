@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from cdc_masker.errors import TransientError
 from cdc_masker.kafka import wire
 from cdc_masker.settings import Settings
+from cdc_masker.subjects import Log
 
 __all__ = ["Cluster"]
 
@@ -76,6 +77,17 @@ class Cluster:
         first = await _bounded(self._reader.beginning_offsets([partition]))
         end = await _bounded(self._reader.end_offsets([partition]))
         return first[partition], end[partition]
+
+    async def ends(self, topics: Iterable[str]) -> dict[Log, int]:
+        """The end of each partition of these topics, open transactions included. Topics that are not there are left out."""
+        found = await self.topics()
+        wanted = [found[name] for name in sorted(set(topics)) if name in found]
+        partitions = [TopicPartition(topic.name, number) for topic in wanted for number in range(topic.partitions)]
+        if not partitions:
+            return {}
+        async with AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_uncommitted") as reader:
+            ends = await _bounded(reader.end_offsets(partitions))
+        return {Log(topic, found[topic].incarnation, partition): end for (topic, partition), end in ends.items()}
 
     async def has_records(self, partition: TopicPartition) -> bool:
         """Whether a `read_committed` reader finds any record there: aborted ones don't count."""

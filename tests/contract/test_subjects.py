@@ -13,7 +13,7 @@ from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.ports import ErasureStore, ReceiptStore, SubjectStore
 from cdc_masker.settings import load
 from cdc_masker.stack import Database
-from cdc_masker.subjects import Asked, Log, Standing, SubjectName
+from cdc_masker.subjects import Asked, Held, Log, Standing, SubjectName
 from cdc_masker.testing import MemoryReceipts, MemorySubjects
 
 LOG = Log("shop.crm.customers", "topic-id", 0)
@@ -65,9 +65,10 @@ async def test_each_domain_and_epoch_has_keys_of_its_own(stores: Stores) -> None
     assert await stores.ask(*asked) == [Standing(b"1"), Standing(b"2"), Standing(b"3")]
     assert await stores.erasures.domains() == ["patients", "people"]
     sample = await stores.erasures.sample("patients")
-    assert sample is not None
-    assert (sample.name, sample.epoch, sample.wrapped) == (elsewhere, 1, b"2")
+    assert sample == Held(elsewhere, 1, b"2")
     assert await stores.erasures.sample("nobody") is None
+    assert await stores.erasures.find(ANN, 2) == Held(ANN, 2, b"3")
+    assert await stores.erasures.find(ANN, 3) is None
 
 
 async def test_workers_that_ask_at_once_agree(stores: Stores) -> None:
@@ -88,6 +89,7 @@ async def test_who_is_being_erased_has_no_key_and_others_keep_theirs(stores: Sto
     await stores.ask(new(ANN, b"1"), new(BOB, b"2"))
     (number,) = await stores.erasures.begin([ANN], "asked for")
     assert await stores.ask(new(ANN, b"3", renew=True), new(BOB, b"4")) == [Standing(None, erasing=True), Standing(b"2")]
+    assert (await stores.erasures.has_keys([ANN]), await stores.erasures.was_erased([ANN])) == (True, False)
     assert await stores.erasures.begin([ANN], "again") == [number]
     assert len(await stores.erasures.begin([ANN, BOB], "both")) == 2
 
@@ -96,9 +98,10 @@ async def test_after_an_erasure_there_is_a_boundary_and_a_new_key_for_who_asks(s
     await stores.ask(new(ANN, b"1"), new(BOB, b"2"), new(ANN, b"1", epoch=2))
     other = Log("shop.crm.orders", "other-id", 3)
     ends = {LOG: 10, other: 5}
-    assert await stores.erasures.has_keys([ANN])
+    assert (await stores.erasures.has_keys([ANN]), await stores.erasures.was_erased([ANN])) == (True, False)
     await stores.erase(ANN, ends=ends)
-    assert not await stores.erasures.has_keys([ANN])
+    assert (await stores.erasures.has_keys([ANN]), await stores.erasures.was_erased([BOB, ANN])) == (False, True)
+    assert (await stores.erasures.has_keys([BOB, ANN]), await stores.erasures.was_erased([BOB])) == (True, False)
     assert await stores.ask(new(ANN, b"3"), new(BOB, b"4")) == [Standing(None, ends), Standing(b"2")]
     assert await stores.ask(new(ANN, b"5", renew=True)) == [Standing(b"5", ends)]
     assert await stores.ask(new(ANN, b"6"), new(ANN, b"7", epoch=2)) == [Standing(b"5", ends), Standing(None, ends)]
