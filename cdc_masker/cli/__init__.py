@@ -10,7 +10,24 @@ import sys
 
 import typer
 
-from cdc_masker.cli import audit, capture, connector, db, doctor, keys, leaks, mask, methods, policy, settings, stack, worker
+from cdc_masker.cli import (
+    audit,
+    capture,
+    connector,
+    db,
+    doctor,
+    erase,
+    keys,
+    leaks,
+    mask,
+    methods,
+    policy,
+    reveal,
+    review,
+    settings,
+    stack,
+    worker,
+)
 from cdc_masker.errors import CdcMaskerError, located
 from cdc_masker.kafka.failing import conceal
 
@@ -32,8 +49,12 @@ app.command("methods")(methods.methods)
 app.command("settings")(settings.settings)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)
+app.command("reveal")(reveal.reveal)
+keys.app.command("erase")(erase.erase)
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
+for command in (review.diff, review.explain, review.history):
+    policy.app.command()(command)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 app.add_typer(connector.app, name="connector")
