@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_masker import methods
-from cdc_masker.engine import check
-from cdc_masker.errors import PolicyError
+from cdc_masker.engine import Engine, check
+from cdc_masker.errors import InputError, PolicyError
+from cdc_masker.kinds import Kind
+from cdc_masker.lookup import Table
 from cdc_masker.methods import Column, Compute, Unmaskable
+from cdc_masker.methods.canonical import Form, form_of, reader
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Domain, Policy
 from cdc_masker.schemas import Type, from_postgres
@@ -125,7 +128,7 @@ def test_folding_joins_what_differs_in_case_or_spelling_only(text: str) -> None:
 
 
 def test_folding_is_of_all_scripts_and_not_of_accents() -> None:
-    same = [("STRASSE", "straße"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("Ǆ", "ǆ"), ("I", "i")]
+    same = [("STRASSE", "straße"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("Ǆ", "ǆ"), ("I", "i"), ("\u03aa\u0301", "\u0390")]
     assert all(token("text", a, "text", fold_case=True) == token("text", b, "text", fold_case=True) for a, b in same)
     assert token("text", "e", "text", fold_case=True) != token("text", "é", "text", fold_case=True)
 
@@ -214,5 +217,28 @@ def test_rules_of_several_types_need_a_domain_that_is_declared_with_one() -> Non
     with pytest.raises(PolicyError, match="declare domain 'd'"):
         check(Policy.of(1, rules=rules, domains=[Domain(name="d")]))
     check(Policy.of(1, rules=rules, domains=[Domain(name="d", type="bigint")]))
-    check(Policy.of(1, rules=[rule("a", "tokenize", type="text", domain="d"), rule("b", "tokenize", type="varchar", domain="d")]))
+    check(
+        Policy.of(1, rules=[rule("a", "tokenize", type="text", domain="d"), rule("b", "tokenize", type="varchar", domain="d")])
+    )
     check(Policy.of(1, rules=[rule("a", "tokenize", type="int", domain="d"), rule("b", "tokenize", domain="d")]))
+
+
+@pytest.mark.parametrize(("type_", "value"), [("int", 5), ("bigint", 5), (None, 5)])
+def test_integers_under_keys_of_subjects_are_compared_as_texts(type_: str | None, value: int) -> None:
+    """Permuted under many keys they would meet."""
+    space = Domain(name="d", per_subject=True)
+    form = form_of(space, None if type_ is None else from_postgres(type_), named=True)
+    assert form == Form(Kind.TEXT)
+    assert reader(form, None if type_ is None else from_postgres(type_))(value) == b"5"
+
+
+@pytest.mark.parametrize(("fold_case", "fits"), [(False, True), (True, False)])
+def test_a_domain_that_folds_case_is_no_domain_of_keys(fold_case: bool, fits: bool) -> None:
+    rules, domains = [rule("c", "tokenize", domain="d")], [Domain(name="d", type="text", fold_case=fold_case)]
+    engine = Engine(Policy.of(1, rules=rules, domains=domains), KEYS)
+    table, layout = Table("shop", "crm", "people", "shop.crm.people"), (("c", Type(base="string")),)
+    if fits:
+        engine.compile(table, layout, frozenset("c"))
+    else:
+        with pytest.raises(InputError, match=r"unfit_key_rule at key\.c"):
+            engine.compile(table, layout, frozenset("c"))
