@@ -43,6 +43,7 @@ fuzz: setup ## Look for inputs that break the masker, 10 minutes or SECONDS; .fu
 .PHONY: bench
 bench: setup ## Measure what masking costs.
 	$(BIN)/python -m benchmarks.core
+	$(BIN)/python -m benchmarks.methods
 
 .PHONY: mutate
 mutate: setup ## Change engine and envelope in small ways, and show which changes no test notices.
