@@ -1,6 +1,6 @@
 """Each masking method in memory: microseconds for one value, and bytes that it keeps.
 
-A value goes in and comes out as JSON text, as in a row: the time of decoding and encoding is part of it, and stands by itself in
+A value goes in and comes out as JSON text, as in a row: the time of decoding and encoding is part of it, and stands alone in
 the line `(JSON only)`; that of the row around it, which `drop` shows, is not. Values are distinct, so that no cache helps. The
 bytes are those still allocated after masking 1,000 of them. Rounds of all methods are interleaved; the median counts.
 """
