@@ -3,6 +3,7 @@
     CdcMaskerError
     ├── InputError       the record is at fault: it becomes an outcome, the next record goes on
     ├── PolicyError      whoever writes policies must act: nothing is masked under this policy
+    │   └── UnverifiedError   the catalog is not what was released: nothing is masked until it is again
     ├── KeyringError     whoever keeps the keys must act
     ├── SetupError       whoever runs the program must act: the environment is not as it has to be
     └── TransientError   nobody has to act yet: the same call may succeed later
@@ -24,6 +25,7 @@ __all__ = [
     "Reason",
     "SetupError",
     "TransientError",
+    "UnverifiedError",
     "located",
 ]
 
@@ -66,6 +68,10 @@ class PolicyError(CdcMaskerError):
         super().__init__(f"policy: {place}: {problem}")
         self.place = place
         self.problem = problem
+
+
+class UnverifiedError(PolicyError):
+    """Policies, or signatures of them, that are not as they were released. `place` names the version."""
 
 
 class KeyringError(CdcMaskerError):

@@ -83,7 +83,8 @@ class AuditEntry:
     """What one batch did. Identified by (generation, incarnation, topic, partition, first_offset).
 
     `incarnation` is Kafka's id of the source topic, so that a topic made anew starts over. `counts` maps each fate to its
-    number of records. `masked_at` is in milliseconds since the epoch. `policy_digest` is `sha256:…`.
+    number of records. `masked_at` is in milliseconds since the epoch. `policy_digest` is `sha256:…`, and
+    so is `policy_seal`, which stands for all versions up to this one; it is empty without a catalog, and for version 0.
     """
 
     generation: int
@@ -95,6 +96,7 @@ class AuditEntry:
     counts: Mapping[Fate, int]
     policy_version: int
     policy_digest: str
+    policy_seal: str
     key_epoch: int
     masked_at: int
     worker: str

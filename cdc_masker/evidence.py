@@ -34,6 +34,7 @@ def audit_entry(
         counts={fate: counts[fate] for fate in Fate},
         policy_version=policy.version,
         policy_digest=policy.digest,
+        policy_seal=policy.seal,
         key_epoch=policy.key_epoch,
         masked_at=masked_at,
         worker=worker,

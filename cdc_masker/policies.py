@@ -131,6 +131,7 @@ class _Document(_Value, frozen=True, kw_only=True):
     format: Literal[1] = 1
     version: Annotated[int, msgspec.Meta(ge=0)] | None = None
     digest: str | None = None
+    seal: str = ""
     default: Literal["redact"] = "redact"
     key_epoch: Annotated[int, msgspec.Meta(ge=1)] = 1
     tables: list[TableDefault] = msgspec.field(default_factory=list)
@@ -143,7 +144,8 @@ class _Document(_Value, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Every rule in force at one version: immutable, numbered, identified by the digest of its canonical form.
 
-    `key_epoch` says which root key all keys are derived from: rotation is a new epoch, for all domains at once.
+    `key_epoch` says which root key all keys are derived from: rotation is a new epoch, for all domains at once. `seal` is that
+    of the version in a catalog (`cdc_masker.sealing`), empty for a policy from elsewhere.
 
     Version 0 is the policy of somebody who decided nothing yet: everything is redacted.
     """
@@ -156,12 +158,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     headers: tuple[str, ...] = ()
     default: Literal["redact"] = "redact"
     key_epoch: int = 1
+    seal: str = ""
 
     @classmethod
     def of(
         cls,
         version: int,
         *,
+        seal: str = "",
         key_epoch: int = 1,
         rules: Iterable[Rule] = (),
         tables: Iterable[TableDefault] = (),
@@ -183,6 +187,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 raise PolicyError(rule.place, "a `*` stands at the start or the end of a name, or alone")
         return cls(
             version=version,
+            seal=seal,
             key_epoch=key_epoch,
             rules=_unique("rules", rules, lambda rule: (rule.pattern, rule.target)),
             tables=_unique("tables", tables, lambda table: (table.server, table.schema, table.table)),
@@ -207,6 +212,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise PolicyError("document", "is not JSON in UTF-8") from None
         policy = cls.of(
             parsed.version or 0,
+            seal=parsed.seal,
             key_epoch=parsed.key_epoch,
             rules=parsed.rules,
             tables=parsed.tables,
@@ -244,8 +250,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return content
 
     def export(self) -> dict[str, Any]:
-        """`document()` with its digest filled in: what `cdc-masker policy export` prints."""
-        return {**self.document(), "digest": self.digest}
+        """`document()` with its digest filled in, and its seal if it has one: what `cdc-masker policy export` prints."""
+        document = {**self.document(), "digest": self.digest}
+        return {**document, "seal": self.seal} if self.seal else document
 
 
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:

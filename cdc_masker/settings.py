@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         "prefer", description="TLS to PostgreSQL, with libpq's meaning of the words."
     )
     database_ca_file: Path | None = Field(None, description="PEM of the authority that signed PostgreSQL's certificate.")
+    policy_key_file: Path | None = Field(
+        None, description="PEM of the public key that policy versions must be signed with; unset: none has to be."
+    )
     database_schema: Identifier = Field("cdc_masker", description="Schema of the catalog's tables.")
 
     # Worker
@@ -128,6 +131,11 @@ class Settings(BaseSettings):
     source_tables: str = Field("", description="Tables to capture, schema.table with commas between; empty is all.")
     source_slot: Identifier = Field("cdc_masker", description="Name of the replication slot.")
     source_publication: Identifier = Field("cdc_masker", description="Name of the publication.")
+    source_url: SecretStr | None = Field(
+        None,
+        description="The same database for `cdc-masker policy draft` and `check`, as a role that may read: "
+        "postgresql://user:password@host:port/database?sslmode=verify-full.",
+    )
 
     @field_validator("kafka_brokers")
     @classmethod

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from cdc_masker.catalog.audit import PostgresAudit
 from cdc_masker.catalog.database import Database
@@ -19,9 +20,11 @@ from cdc_masker.catalog.generations import PostgresGenerations
 from cdc_masker.catalog.policies import PostgresPolicies
 from cdc_masker.catalog.receipts import PostgresReceipts
 from cdc_masker.catalog.subjects import PostgresErasures, PostgresSubjects
-from cdc_masker.settings import Settings
+from cdc_masker.errors import SetupError
+from cdc_masker.sealing import public_key
+from cdc_masker.settings import PREFIX, Settings
 
-__all__ = ["Catalog", "open_catalog"]
+__all__ = ["Catalog", "open_catalog", "read_public_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,15 @@ class Catalog:
 
 @asynccontextmanager
 async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
-    """The catalog that the settings name; it connects when first used. Raises `SetupError` for an unusable address."""
+    """The catalog that the settings name; it connects when first used.
+
+    Raises `SetupError` for an unusable address, or file of the public key.
+    """
+    key = None if settings.policy_key_file is None else read_public_key(settings.policy_key_file)
     database = Database(settings)
     try:
         yield Catalog(
-            policies=PostgresPolicies(database),
+            policies=PostgresPolicies(database, key),
             generations=PostgresGenerations(database, settings.output_prefix),
             audit=PostgresAudit(database),
             subjects=PostgresSubjects(database),
@@ -51,3 +58,14 @@ async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
         )
     finally:
         await database.close()
+
+
+def read_public_key(path: Path) -> bytes:
+    """The public key in a PEM file. Raises `SetupError` when there is none."""
+    try:
+        found = public_key(path.read_bytes())
+    except OSError as error:
+        raise SetupError(f"public key {path} can't be read ({error.strerror}); check {PREFIX}POLICY_KEY_FILE") from None
+    if found is None:
+        raise SetupError(f"{path} holds no Ed25519 public key in PEM; `cdc-masker policy keygen` makes a pair")
+    return found

@@ -27,7 +27,7 @@ __all__ = ["SETTINGS", "run"]
 SETTINGS = "cdc_masker_settings"
 """The attribute of Alembic's configuration that holds settings, where a program starts Alembic."""
 
-_LONGEST_SCHEMA = 63 - len("_custodian")  # PostgreSQL cuts longer role names, silently
+_LONGEST_SCHEMA = 63 - len("_guard_alter")  # PostgreSQL cuts longer names, silently
 
 
 def run() -> None:

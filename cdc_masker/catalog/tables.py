@@ -38,6 +38,7 @@ __all__ = [
     "generation",
     "in_schema",
     "policy_rule",
+    "policy_signature",
     "policy_version",
     "receipt",
     "subject_key",
@@ -60,6 +61,7 @@ policy_version = Table(
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("parent", BigInteger, ForeignKey("policy_version.version")),
     Column("digest", Text, nullable=False),
+    Column("seal", Text, nullable=False),
     Column("default_method", Text, nullable=False),
     Column("key_epoch", Integer, nullable=False),
     Column("tables", JSON, nullable=False),
@@ -99,6 +101,16 @@ policy_rule = Table(
 )
 """All rules of each version. `path` is empty where the rule is about the whole column."""
 
+policy_signature = Table(
+    "policy_signature",
+    METADATA,
+    Column("version", BigInteger, ForeignKey("policy_version.version"), primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, primary_key=True),
+    Column("signed_at", DateTime(timezone=True), nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+"""Who signed which version; `key` is the public key. `cdc_masker.sealing` says what is signed."""
+
 generation = Table(
     "generation",
     METADATA,
@@ -129,6 +141,7 @@ audit_entry = Table(
     Column("dropped", BigInteger, nullable=False),
     Column("policy_version", BigInteger, nullable=False),
     Column("policy_digest", Text, nullable=False),
+    Column("policy_seal", Text, nullable=False),
     Column("key_epoch", Integer, nullable=False),
     Column("masked_at", DateTime(timezone=True), nullable=False),
     Column("worker", Text, nullable=False),
@@ -233,7 +246,15 @@ receipt = Table(
 )
 """What somebody did with keys: `erase`, `reveal`, `destroy_key`. `about` names a domain, a rule or a key."""
 
-APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine", "erasure_subject", "receipt")
+APPEND_ONLY = (
+    "policy_version",
+    "policy_rule",
+    "policy_signature",
+    "audit_entry",
+    "audit_quarantine",
+    "erasure_subject",
+    "receipt",
+)
 
 
 def in_schema(schema: str) -> MetaData:

@@ -36,6 +36,7 @@ _ENTRY = AuditEntry(
     counts=dict.fromkeys(Fate, 0),
     policy_version=0,
     policy_digest="sha256:",
+    policy_seal="",
     key_epoch=1,
     masked_at=1_000_000_000_000,
     worker=_HOLE,

@@ -3,8 +3,9 @@
 Revision ID: catalog_0001
 
 Everything belongs to the owner role, which can't log in. What is append-only refuses UPDATE, DELETE and TRUNCATE by
-triggers that fire for everybody, the owner and a replicating superuser included. Versions are inserted by one function
-only, and what is about subjects is changed by those of `subjects.sql`. Going down works while the tables are empty; the
+triggers that fire for everybody, the owner and a replicating superuser included. Versions are inserted and signed by the
+functions of `releases.sql` only, and what is about subjects is changed by those of `subjects.sql`. Where the login may make
+event triggers, `guard.sql` keeps all of it from being altered or dropped. Going down works while the tables are empty; the
 roles stay, since other databases of the cluster may use them.
 """
 
@@ -20,12 +21,14 @@ down_revision = None
 branch_labels = "catalog"
 depends_on = None
 
-SUBJECTS = Path(__file__).parents[1] / "subjects.sql"
-READ_BY_WORKERS = ("policy_version", "policy_rule", "generation", "audit_entry", "audit_quarantine")
+FUNCTIONS = [Path(__file__).parents[1] / name for name in ("releases.sql", "subjects.sql")]
+GUARD = Path(__file__).parents[1] / "guard.sql"
+READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_quarantine")
 OF_SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
-APPEND_ONLY = ("policy_version", "policy_rule", "audit_entry", "audit_quarantine", "erasure_subject", "receipt")
+APPEND_ONLY = (*(table for table in READ_BY_WORKERS if table != "generation"), "erasure_subject", "receipt")
 TABLES = (*READ_BY_WORKERS, *OF_SUBJECTS)
 FOR_MIGRATORS = ("release_policy(json, text, text)",)
+FOR_SIGNERS = ("sign_policy(bigint, text, bytea, timestamp with time zone, bytea)",)
 FOR_WORKERS = (
     "subject_keys(json, text, text, integer, bigint)",
     "worker_is_here(uuid, text, bigint, double precision)",
@@ -36,22 +39,26 @@ FOR_CUSTODIANS = ("begin_erasure(json, text)", "complete_erasure(bigint[], json)
 
 def upgrade() -> None:
     schema = str(op.get_context().version_table_schema)
-    for role in ("migrator", "worker", "auditor", "custodian"):
+    for role in ("migrator", "signer", "worker", "auditor", "custodian"):
         op.execute(_make_role(f"{schema}_{role}"))
     op.execute(f'ALTER TABLE "{schema}".alembic_version OWNER TO "{schema}_owner"')
     op.execute(f'SET LOCAL ROLE "{schema}_owner"')
     _make_tables(schema)
     _make_tables_of_subjects(schema)
     _make_append_only(schema)
-    _make_release(schema)
-    for statement in SUBJECTS.read_text().split("\n\n\n"):
-        op.execute(statement.replace("SCHEMA.", f'"{schema}".'))
+    for functions in FUNCTIONS:
+        for statement in functions.read_text().split("\n\n\n"):
+            op.execute(statement.replace("SCHEMA.", f'"{schema}".'))
     _grant(schema)
     op.execute("RESET ROLE")
+    op.execute(GUARD.read_text().replace("@catalog@", schema))
 
 
 def downgrade() -> None:
     schema = str(op.get_context().version_table_schema)
+    for guard in ("alter", "drop"):
+        op.execute(f'DROP EVENT TRIGGER IF EXISTS "{schema}_guard_{guard}"')
+    op.execute(f'DROP SCHEMA IF EXISTS "{schema}_guard" CASCADE')
     op.execute(f'SET LOCAL ROLE "{schema}_owner"')
     for table in TABLES:
         if table == "worker_presence":
@@ -64,7 +71,7 @@ DO $$ BEGIN
   END IF;
 END $$"""
         )
-    for function in (*FOR_MIGRATORS, *FOR_WORKERS, *FOR_CUSTODIANS):
+    for function in (*FOR_MIGRATORS, *FOR_SIGNERS, *FOR_WORKERS, *FOR_CUSTODIANS, "policy_seal(text[])"):
         op.execute(f'DROP FUNCTION "{schema}".{function}')
     for table in reversed(TABLES):
         op.drop_table(table, schema=schema)
@@ -87,6 +94,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("version", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("parent", sa.BigInteger),
         sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("seal", sa.Text, nullable=False),
         sa.Column("default_method", sa.Text, nullable=False),
         sa.Column("key_epoch", sa.Integer, nullable=False),
         sa.Column("tables", sa.JSON, nullable=False),
@@ -133,6 +141,16 @@ def _make_tables(schema: str) -> None:
         schema=schema,
     )
     op.create_table(
+        "policy_signature",
+        sa.Column("version", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("key", sa.LargeBinary, nullable=False),
+        sa.Column("signed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("signature", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("version", "key", name="policy_signature_pkey"),
+        sa.ForeignKeyConstraint(["version"], [f"{schema}.policy_version.version"], name="policy_signature_version_fkey"),
+        schema=schema,
+    )
+    op.create_table(
         "generation",
         sa.Column("topic", sa.Text, nullable=False),
         sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
@@ -161,6 +179,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("dropped", sa.BigInteger, nullable=False),
         sa.Column("policy_version", sa.BigInteger, nullable=False),
         sa.Column("policy_digest", sa.Text, nullable=False),
+        sa.Column("policy_seal", sa.Text, nullable=False),
         sa.Column("key_epoch", sa.Integer, nullable=False),
         sa.Column("masked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("worker", sa.Text, nullable=False),
@@ -281,75 +300,29 @@ END $$"""
             op.execute(f'ALTER TABLE "{schema}".{table} ENABLE ALWAYS TRIGGER {trigger}')
 
 
-def _make_release(schema: str) -> None:
-    op.execute(
-        f"""\
-CREATE FUNCTION "{schema}".release_policy(document json, expected_parent text, digest_of_nothing text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  newest "{schema}".policy_version;
-  made bigint;
-BEGIN
-  LOCK TABLE "{schema}".policy_version IN SHARE ROW EXCLUSIVE MODE;
-  SELECT * INTO newest FROM "{schema}".policy_version ORDER BY version DESC LIMIT 1;
-  IF coalesce(newest.digest, digest_of_nothing) <> expected_parent THEN
-    RAISE EXCEPTION 'the newest policy version is not what the applied revisions say; restore their files as they were '
-      'released, and change a policy in a new revision only';
-  END IF;
-  IF newest.version IS NOT NULL AND (document->>'unexplained')::boolean THEN
-    RAISE EXCEPTION 'the first policy revision masks less than the version in force; if that is meant, say '
-      'op.allow_weaker(reason) in it';
-  END IF;
-  made = coalesce(newest.version, 0) + 1;
-  INSERT INTO "{schema}".policy_version
-    (version, parent, digest, default_method, key_epoch, tables, domains, envelopes, headers, revision, heads, reason,
-     weaker_reason, created_by)
-  VALUES (
-    made, newest.version, document->>'digest', document->>'default', (document->>'key_epoch')::int, document->'tables',
-    document->'domains', document->'envelopes', document->'headers', document->>'revision', document->'heads',
-    document->>'reason', document->>'weaker_reason', session_user
-  );
-  IF document->>'weaker_reason' IS NOT NULL THEN
-    INSERT INTO "{schema}".receipt (login, kind, about, reason, detail)
-    VALUES (session_user, 'weaken', 'policy version ' || made, document->>'weaker_reason', json_build_object('version', made));
-  END IF;
-  INSERT INTO "{schema}".policy_rule
-    (version, server, table_schema, table_name, column_name, path, pattern, type, method, params, strict,
-     allow_small_domain, allow_uniqueness_loss, classification, reason, ticket)
-  SELECT
-    made, rule.server, rule."schema", rule."table", rule."column", coalesce(rule.path, ''), rule.pattern, rule.type,
-    rule.method, rule.params, rule.strict, rule.allow_small_domain, rule.allow_uniqueness_loss, rule.classification,
-    rule.reason, rule.ticket
-  FROM json_to_recordset(document->'rules') AS rule (
-    server text, "schema" text, "table" text, "column" text, path text, type text, method text, params json,
-    pattern boolean, strict boolean, allow_small_domain boolean, allow_uniqueness_loss boolean, classification text,
-    reason text, ticket text
-  );
-  RETURN made;
-END $$"""  # noqa: S608 - the schema's name is a validated identifier
-    )
-
-
 def _grant(schema: str) -> None:
-    worker, migrator, auditor, custodian = (f'"{schema}_{role}"' for role in ("worker", "migrator", "auditor", "custodian"))
+    roles = ("worker", "migrator", "signer", "auditor", "custodian")
+    worker, migrator, signer, auditor, custodian = (f'"{schema}_{role}"' for role in roles)
+    policies = ("policy_version", "policy_rule", "policy_signature")
 
     def named(*names: str) -> str:
         return ", ".join(f'"{schema}".{name}' for name in names)
 
     read_by_auditors = (*READ_BY_WORKERS, *OF_SUBJECTS[1:], "alembic_version")
-    read_by_custodians = ("policy_version", "policy_rule", "generation", *OF_SUBJECTS)
-    functions = (*FOR_MIGRATORS, *FOR_WORKERS, *FOR_CUSTODIANS)
+    read_by_custodians = (*policies, "generation", *OF_SUBJECTS)
+    functions = (*FOR_MIGRATORS, *FOR_SIGNERS, *FOR_WORKERS, *FOR_CUSTODIANS)
     for statement in (
         f'REVOKE ALL ON SCHEMA "{schema}" FROM PUBLIC',
         f"REVOKE ALL ON TABLE {named(*TABLES, 'alembic_version')} FROM PUBLIC",
-        f"REVOKE ALL ON FUNCTION {named('refuse_change()', *functions)} FROM PUBLIC",
-        f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {auditor}, {custodian}',
+        f"REVOKE ALL ON FUNCTION {named('refuse_change()', 'policy_seal(text[])', *functions)} FROM PUBLIC",
+        f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {signer}, {auditor}, {custodian}',
         f"GRANT SELECT ON {named(*READ_BY_WORKERS, 'alembic_version')} TO {worker}",
         f"GRANT INSERT ON {named('generation', 'audit_entry', 'audit_quarantine')} TO {worker}",
         f"GRANT EXECUTE ON FUNCTION {named(*FOR_WORKERS)} TO {worker}",
-        f"GRANT SELECT ON {named('policy_version', 'policy_rule')} TO {migrator}",
+        f"GRANT SELECT ON {named(*policies)} TO {migrator}, {signer}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {named('alembic_version')} TO {migrator}",
         f"GRANT EXECUTE ON FUNCTION {named(*FOR_MIGRATORS)} TO {migrator}",
+        f"GRANT EXECUTE ON FUNCTION {named(*FOR_SIGNERS)} TO {signer}",
         f"GRANT SELECT ON {named(*read_by_auditors)} TO {auditor}",
         f"GRANT SELECT (domain, key_epoch, name, created_at) ON {named('subject_key')} TO {auditor}",
         f"GRANT SELECT ON {named(*read_by_custodians)} TO {custodian}",

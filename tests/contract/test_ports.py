@@ -32,6 +32,7 @@ ENTRY = AuditEntry(
     counts={Fate.MASKED: 8, Fate.QUARANTINED: 2},
     policy_version=1,
     policy_digest="sha256:00",
+    policy_seal="sha256:01",
     key_epoch=1,
     masked_at=1_700_000_000_123,
     worker="worker-1",

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from cdc_masker.catalog import Catalog, commands, open_catalog
-from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError
+from cdc_masker.errors import CdcMaskerError, Reason, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import AuditEntry, Fate, QuarantineNote
 from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.settings import Settings, load
@@ -60,6 +60,7 @@ ENTRY = AuditEntry(
     counts={Fate.MASKED: 9, Fate.QUARANTINED: 1},
     policy_version=1,
     policy_digest="sha256:00",
+    policy_seal="sha256:01",
     key_epoch=1,
     masked_at=1_700_000_000_123,
     worker="worker-1",
@@ -125,9 +126,10 @@ async def test_a_policy_comes_back_as_it_was_released(settings: Settings) -> Non
     ],
 )
 async def test_tampered_rows_are_refused(settings: Settings, database: Database, tampering: str) -> None:
-    off = [f"ALTER TABLE cdc_masker.{table} DISABLE TRIGGER append_only" for table in ("policy_rule", "policy_version")]
+    off = [f"DROP EVENT TRIGGER cdc_masker_guard_{each}" for each in ("alter", "drop")]
+    off += [f"ALTER TABLE cdc_masker.{table} DISABLE TRIGGER append_only" for table in ("policy_rule", "policy_version")]
     await execute(database.dsn, *off, tampering)
-    with pytest.raises(PolicyError):
+    with pytest.raises(UnverifiedError):
         await current(settings)
 
 

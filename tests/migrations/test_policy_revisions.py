@@ -97,9 +97,9 @@ def test_a_script_releases_the_same_versions(
     offline = fresh_database("offline")
     execute(offline.dsn, script.getvalue())
     for table, order in (("policy_version", "version"), ("policy_rule", "version, column_name"), ("alembic_version", "1")):
-        content = f"SELECT (to_jsonb(t) - 'created_at')::text FROM cdc_masker.{table} t ORDER BY {order}"
+        content = f"SELECT (to_jsonb(t) - 'created_at' - 'seal')::text FROM cdc_masker.{table} t ORDER BY {order}"
         assert query(offline.dsn, content) == query(database.dsn, content)
-    assert current(load(database_url=offline.dsn, database_ssl="disable")) == current(settings)
+    assert current(load(database_url=offline.dsn, database_ssl="disable")).document() == current(settings).document()
     with pytest.raises(Exception, match="already exists"):
         execute(offline.dsn, script.getvalue())
 

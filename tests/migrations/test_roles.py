@@ -17,12 +17,12 @@ from tests.migrations.kit import Revisions, query
 pytestmark = pytest.mark.stack
 
 SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
-READ_BY_WORKERS = ("policy_version", "policy_rule", "generation", "audit_entry", "audit_quarantine")
+READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_quarantine")
 TABLES = (*READ_BY_WORKERS, *SUBJECTS)
 ASKED = """'[{{"place": 0, "domain": "d", "epoch": 1, "name": "{name}", "candidate": "ff", "renew": false}}]'"""
 SUBJECT = """'[{{"domain": "d", "name": "{name}"}}]'"""
 WORKER_ID = "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'"
-ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, 0, '', 1, now(), '', '')"
+ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, 0, '', '', 1, now(), '', '')"
 NOTE = "(1, 'i', 't', 0, {offset}, {offset}, 0, 'not_json')"
 
 
@@ -48,6 +48,7 @@ def filled(settings: Settings, database: Database, revisions: Revisions) -> Data
     commands.upgrade(settings, revisions.directory)
     query(
         database.dsn,
+        "INSERT INTO cdc_masker.policy_signature VALUES (1, 'k', now(), 's')",
         f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=0)}",
         f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=0)}",
         "INSERT INTO cdc_masker.generation VALUES ('t', 1, 'masked.t', 'live', 1, 1)",
@@ -70,13 +71,13 @@ def test_rows_are_append_only_for_everybody(
     filled: Database, login: Callable[[str], str], settings: Settings, table: str
 ) -> None:
     before = content(filled)
-    columns = {"policy_rule": "method", "audit_entry": "worker", "erasure_subject": "domain"}
+    columns = {"policy_rule": "method", "policy_signature": "signature", "audit_entry": "worker", "erasure_subject": "domain"}
     statements = (
         f"UPDATE cdc_masker.{table} SET {columns.get(table, 'reason')} = 'x'",
         f"DELETE FROM cdc_masker.{table}",
         f"TRUNCATE cdc_masker.{table} CASCADE",
     )
-    for role in ("worker", "migrator", "auditor", "custodian"):
+    for role in ("worker", "migrator", "signer", "auditor", "custodian"):
         for statement in statements:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 query(login(role), statement)
@@ -187,7 +188,7 @@ def test_the_auditor_only_reads(filled: Database, login: Callable[[str], str]) -
 def test_the_owner_cannot_log_in_and_others_see_nothing(filled: Database, unique: Callable[[str], str]) -> None:
     can = query(filled.dsn, "SELECT rolname::text, rolcanlogin, rolsuper FROM pg_roles WHERE rolname ~ '^cdc_masker_'")
     assert sorted(can) == [
-        (f"cdc_masker_{role}", False, False) for role in ("auditor", "custodian", "migrator", "owner", "worker")
+        (f"cdc_masker_{role}", False, False) for role in ("auditor", "custodian", "migrator", "owner", "signer", "worker")
     ]
     stranger = unique("stranger")
     query(filled.dsn, f"CREATE ROLE {stranger} LOGIN PASSWORD 'pw'", "SELECT 1")
@@ -222,7 +223,7 @@ def test_a_login_without_rights_is_told_which_role_it_needs(
 
 
 def test_versions_follow_each_other(filled: Database) -> None:
-    row = "({}, {}, '', '', 1, '[]', '[]', '[]', '[]', '', '[]', '', now(), '')"
+    row = "({}, {}, '', '', '', 1, '[]', '[]', '[]', '[]', '', '[]', '', null, now(), '')"
     for version, parent in ((4, 2), (4, 3), (2, 1), (3, 1), (0, "null"), (3, "null")):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             query(filled.dsn, f"INSERT INTO cdc_masker.policy_version VALUES {row.format(version, parent)}")

@@ -1,0 +1,42 @@
+-- A guard over the catalog's tables, functions and triggers: nobody alters or drops them, their owner included, until a superuser
+-- drops the guard. Made where whoever runs this may make event triggers; run by versions/0001_catalog.py and by
+-- `cdc-masker db guard`, which put the catalog's schema in place of @catalog@. Its functions stand in a schema of their own, since
+-- the owner of a schema may drop whatever is in it.
+DO $guard$ BEGIN
+  CREATE SCHEMA IF NOT EXISTS "@catalog@_guard";
+  CREATE OR REPLACE FUNCTION "@catalog@_guard".refuse_alter() RETURNS event_trigger
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+  DECLARE
+    one record;
+  BEGIN
+    FOR one IN
+      SELECT * FROM pg_event_trigger_ddl_commands() AS command
+      CROSS JOIN LATERAL pg_identify_object_as_address(command.classid, command.objid, command.objsubid) AS object
+      WHERE command.classid IS NOT NULL AND command.command_tag NOT IN ('COMMENT', 'REINDEX')
+        AND object.object_names[1] = '@catalog@'
+        AND (command.schema_name = '@catalog@' OR command.object_type IN ('schema', 'trigger', 'rule', 'policy'))
+    LOOP
+      RAISE EXCEPTION '% of %: the catalog is guarded', one.command_tag, one.object_identity;
+    END LOOP;
+  END $$;
+  CREATE OR REPLACE FUNCTION "@catalog@_guard".refuse_drop() RETURNS event_trigger
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+  DECLARE
+    one record;
+  BEGIN
+    FOR one IN
+      SELECT * FROM pg_event_trigger_dropped_objects()
+      WHERE schema_name = '@catalog@' OR (object_type IN ('schema', 'rule') AND address_names[1] = '@catalog@')
+    LOOP
+      RAISE EXCEPTION '% of %: the catalog is guarded', TG_TAG, one.object_identity;
+    END LOOP;
+  END $$;
+  DROP EVENT TRIGGER IF EXISTS "@catalog@_guard_alter";
+  DROP EVENT TRIGGER IF EXISTS "@catalog@_guard_drop";
+  CREATE EVENT TRIGGER "@catalog@_guard_alter" ON ddl_command_end EXECUTE FUNCTION "@catalog@_guard".refuse_alter();
+  CREATE EVENT TRIGGER "@catalog@_guard_drop" ON sql_drop EXECUTE FUNCTION "@catalog@_guard".refuse_drop();
+  ALTER EVENT TRIGGER "@catalog@_guard_alter" ENABLE ALWAYS;
+  ALTER EVENT TRIGGER "@catalog@_guard_drop" ENABLE ALWAYS;
+EXCEPTION WHEN insufficient_privilege THEN
+  NULL; -- `cdc-masker doctor` tells
+END $guard$
