@@ -28,7 +28,7 @@ from cdc_masker.errors import SetupError
 from cdc_masker.policies import Policy
 from cdc_masker.settings import Settings
 
-__all__ = ["Position", "downgrade", "position", "said", "upgrade", "write_sql"]
+__all__ = ["Position", "downgrade", "newest", "position", "said", "upgrade", "write_sql"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,18 @@ def said(settings: Settings, policies: Path) -> Policy:
     with _plain_errors():
         script = ScriptDirectory.from_config(_config(settings, policies))
         return Releases(script, settings.database_schema, plugins.methods(settings)).newest()
+
+
+def newest(settings: Settings, policies: Path) -> str | None:
+    """The newest policy revision in a directory; None: there is none. Raises `SetupError` when there are several."""
+    with _plain_errors():
+        script = ScriptDirectory.from_config(_config(settings, policies))
+        heads = [head.revision for head in script.get_revisions(script.get_heads()) if POLICY_BRANCH in head.branch_labels]
+    if len(heads) > 1:
+        raise SetupError(
+            f"{policies} has several newest revisions, {', '.join(sorted(heads))}; merge them with `alembic merge`"
+        )
+    return heads[0] if heads else None
 
 
 async def position(settings: Settings, policies: Path | None = None) -> Position:
