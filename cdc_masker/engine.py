@@ -138,6 +138,7 @@ class Engine:
             MaskedColumn(
                 name,
                 not (isinstance(each, Rewrite) or (isinstance(each, Compute | Contextual) and each.may_return_input)),
+                not (isinstance(each, Compute | Contextual) and each.may_return_number),
                 orjson.dumps(each.value) if isinstance(each, Constant) else None,
             )
             for name, each in transforms.items()
@@ -146,7 +147,7 @@ class Engine:
         columns = ((name, type_) for name, type_ in layout if name not in passing)
         undecided = frozenset(name for name, type_ in columns if not self._fits(self._decision(table, name), type_))
         constant = (name for name in key if isinstance(transforms.get(name), Constant))
-        collapsed = frozenset(name for name in constant if not self._accepts_loss(table, name))
+        collapsed = frozenset(name for name in constant if name in undecided or not self._accepts_loss(table, name))
         return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed)
 
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
@@ -163,7 +164,7 @@ class Engine:
         # A tombstone knows its topic only: the domain of an undecided key column must not need more.
         domain = json.dumps(["key", table.topic, name])
         column = Column(place=name, type=type_, domain=domain, keyed_by=_UNDECIDED, epoch=self._epoch)
-        return self._transform(Tokenize(), column, few=False)
+        return self._transform(Tokenize(), column, few=True)  # what a key is worth without its identity, nobody can say
 
     def _decision(self, table: Table, column: str) -> Rule | Parts | None:
         group = self.lookup.rules(table, column)

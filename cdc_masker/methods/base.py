@@ -218,11 +218,13 @@ class Compute:
     """`function` gets the decoded value (never null) and gives the new one; `type` as in `Constant`.
 
     `may_return_input`: a value can come out as it went in, because that is what the method does with some.
+    `may_return_number`: a number can, as a permutation maps one of all numbers to itself, on average.
     """
 
     function: Callable[[Any], Any]
     type: Type | None
     may_return_input: bool = False
+    may_return_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ class Contextual:
     function: Callable[[Any, Context], Any]
     type: Type | None
     may_return_input: bool = False
+    may_return_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,18 +48,19 @@ class Keyed(Method, frozen=True):
         output: Type | None,
         *,
         may_return_input: bool = False,
+        may_return_number: bool = False,
     ) -> Compute | Contextual:
         """The transform by what `make` gives for the keys of these purposes: the domain's, or for each value its subject's."""
         space, subject = column.space(self.domain), self.subject
         if subject is None:
             function = make(*(column.key(keys, purpose, space) for purpose in purposes))
-            return Compute(function, output, may_return_input)
+            return Compute(function, output, may_return_input, may_return_number)
 
         def masked(value: Any, context: Context) -> Any:
             own = context.subject_key(space.name, subject)
             return make(*(derived(own, purpose, space, column.epoch) for purpose in purposes))(value)
 
-        return Contextual(masked, output, may_return_input)
+        return Contextual(masked, output, may_return_input, may_return_number)
 
 
 def derived(key: bytes, purpose: str, space: Domain, epoch: int) -> bytes:

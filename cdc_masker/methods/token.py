@@ -48,7 +48,8 @@ class Tokenize(Joining, frozen=True):
             return (_uuid_token if form.kind is Kind.UUID else _text_token)(hashing, domain, reader(form, type_))
 
         # Two algorithms never share a key.
-        return self.keyed(column, keys, (self.name, f"{self.name}.integer"), make, _output(form, type_))
+        purposes = (self.name, f"{self.name}.integer")
+        return self.keyed(column, keys, purposes, make, _output(form, type_), may_return_number=True)
 
 
 def _output(form: Form | None, type_: Type | None) -> Type | None:

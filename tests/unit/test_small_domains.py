@@ -10,7 +10,7 @@ from cdc_masker.engine import Engine, check
 from cdc_masker.errors import PolicyError
 from cdc_masker.kinds import has_few_values, longest
 from cdc_masker.lookup import Table
-from cdc_masker.methods import Constant
+from cdc_masker.methods import Compute
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy, Rule
 from cdc_masker.schemas import Type, from_postgres
@@ -124,7 +124,8 @@ def test_a_part_that_turns_out_to_have_few_values_is_redacted() -> None:
     assert isinstance(after["b"], str)
 
 
-def test_an_enum_in_a_key_that_nobody_decided_about_gets_no_token() -> None:
+def test_an_enum_in_a_key_that_nobody_decided_about_gets_a_token() -> None:
+    """Few values or not: rows have to keep their identity, or compaction would lose some."""
     plan = Engine(Policy.of(1), KEYS).compile(PEOPLE, (("c", _ENUM),), frozenset("c"))
-    assert isinstance(plan.transforms["c"], Constant)
-    assert plan.collapsed == {"c"}
+    assert isinstance(plan.transforms["c"], Compute)
+    assert not plan.collapsed
