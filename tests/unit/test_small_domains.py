@@ -10,7 +10,7 @@ from cdc_masker.engine import Engine, check
 from cdc_masker.errors import PolicyError
 from cdc_masker.kinds import has_few_values, longest
 from cdc_masker.lookup import Table
-from cdc_masker.methods import Compute
+from cdc_masker.methods import Compute, Constant
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy, Rule
 from cdc_masker.schemas import Type, from_postgres
