@@ -21,9 +21,12 @@ from cdc_masker.schemas import Type
 from tests.zoo.animals import ANIMALS
 from tests.zoo.representations import OPTIONS, represented
 
-__all__ = ["TYPES", "big_endian", "by_kind", "decimal_texts", "point", "values"]
+__all__ = ["LABELS", "TYPES", "big_endian", "by_kind", "decimal_texts", "point", "values"]
 
 Values = st.SearchStrategy[Any]
+
+LABELS = ("free", "paid", "gone")
+"""Of the enums."""
 
 _DEFAULTS = {option: next(iter(modes)) for option, modes in OPTIONS.items()}
 
@@ -70,6 +73,11 @@ def _integers(bits: int) -> Callable[[Type], Values]:
 
 def _base64(_: Type) -> Values:
     return st.binary(min_size=1, max_size=20).map(lambda content: base64.b64encode(content).decode())
+
+
+def _bits(type_: Type) -> Values:
+    most = (int(dict(type_.parameters)["length"]) + 7) // 8
+    return st.binary(min_size=1, max_size=min(most, 20)).map(lambda content: base64.b64encode(content).decode())
 
 
 def _decimals(type_: Type) -> Values:
@@ -164,7 +172,8 @@ _NAMED: dict[str, Callable[[Type], Values]] = {
     "io.debezium.data.Uuid": lambda _: st.uuids().map(str),
     "io.debezium.data.Json": lambda _: st.dictionaries(st.text(max_size=5), st.integers(0, 9), max_size=3).map(json.dumps),
     "io.debezium.data.Xml": lambda _: st.just("<a/>"),
-    "io.debezium.data.Bits": _base64,
+    "io.debezium.data.Bits": _bits,
+    "io.debezium.data.Enum": lambda _: st.sampled_from(LABELS),
     "io.debezium.data.geometry.Point": lambda _: st.builds(point, _COORDINATES, _COORDINATES),
     "io.debezium.data.geometry.Geometry": lambda _: st.just({"wkb": "AQcAAAAAAAAA", "srid": None, "extensions": None}),
     "io.debezium.data.geometry.Circle": lambda _: st.builds(
