@@ -19,11 +19,12 @@ from cdc_masker.keys import FileKeys, Keyring, Purpose, RootKey, bundle, needed,
 from cdc_masker.lookup import Table
 from cdc_masker.methods import METHODS
 from cdc_masker.pipeline import Masker
-from cdc_masker.policies import EMPTY, Domain, Policy, Rule
+from cdc_masker.policies import EMPTY, Domain, Policy
 from cdc_masker.settings import load
 from cdc_masker.subjects import derivations
 from cdc_masker.testing import MemoryPolicies
 from tests.golden.cases import CASES, Case
+from tests.property.samples import KNOWN, SAMPLES, Sample
 from tests.unit.building import rule
 from tests.unit.columns import TYPES
 from tests.unit.test_key_secrecy import showing
@@ -31,53 +32,31 @@ from tests.unit.test_key_secrecy import showing
 ROOTS = {epoch: bytes(range(epoch, epoch + 32)) for epoch in (1, 2)}
 RING = Keyring.of(RootKey(f"k{epoch}", epoch, root) for epoch, root in ROOTS.items())
 SHOP = Policy.from_document((CASES[0].capture.parent / "shop-policy.json").read_bytes())
-# What each method can't do without.
-PARAMS: dict[str, dict[str, Any]] = {
-    "fixed": {"value": "x"},
-    "truncate": {"length": 1},
-    "partial": {"first": 1},
-    "fpe": {"alphabet": "digits"},
-    "pseudonym": {"kind": "city"},
-    "noise": {"distribution": "uniform", "bound": 1000},
-    "bucket": {"size": 10},
-    "round": {"digits": -1},
-    "date_shift": {"subject": "owner", "domain": "whom"},
-    "postcode": {"country": "US"},
-    "geo": {"degrees": 10},
-}
 TABLE = Table("shop", "crm", "people", "shop.crm.people")
 
 
-def ruled(method: str, **more: Any) -> Policy:
-    """A policy that masks one column by this method, with as little else as it can do with."""
-    stated = "timestamptz" if METHODS[method].needs_type else None
-    accepted = {"allow_small_domain": True, "reason": "a test"} if method in ("tokenize", "encrypt", "fpe", "pseudonym") else {}
-    target = {
-        "schema": "crm",
-        "table": "people",
-        "column": "c",
-        "type": stated,
-        "method": method,
-        "params": PARAMS.get(method, {}),
-    }
-    whom = Domain(name="whom", per_subject=True)
-    return Policy.of(1, rules=[msgspec.convert({**target, **accepted, **more}, Rule)], domains=[whom])
+def ruled(method: str, sample: Sample, **more: Any) -> Policy:
+    """A policy that masks one column by this method, with these parameters."""
+    made = rule("c", method, type=sample.stated, **sample.params)
+    accepted = msgspec.structs.replace(made, allow_small_domain=METHODS[method].deterministic, reason="a test", **more)
+    whom = Domain(name="dates", per_subject=True)
+    return Policy.of(1, rules=[accepted], domains=[whom])
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_bundle_has_the_keys_of_a_method_whatever_the_type_of_the_column(method: str) -> None:
-    for policy in (
-        ruled(method),
-        ruled(method, column="*_c"),
-        ruled(method, path="$.part", type=None) if not METHODS[method].needs_type else EMPTY,
-    ):
-        engine = Engine(policy, bundle(RING, needed(policy)))
-        for type_ in (None, *TYPES.values()):
-            engine.compile(TABLE, (("c", type_), ("id", type_), ("that_c", type_)), frozenset({"id"}))
+    for sample in SAMPLES[method]:
+        policies = [ruled(method, sample), ruled(method, sample, column="*_c")]
+        if not METHODS[method].needs_type:
+            policies.append(ruled(method, sample, path="$.part", type=None))
+        for policy in policies:
+            engine = Engine(policy, bundle(RING, needed(policy, KNOWN)), KNOWN)
+            for type_ in (None, *TYPES.values()):
+                engine.compile(TABLE, (("c", type_), ("id", type_), ("that_c", type_)), frozenset({"id"}))
 
 
 def test_a_bundle_has_the_keys_that_keep_those_of_subjects() -> None:
-    policy = ruled("date_shift")
+    policy = ruled("date_shift", SAMPLES["date_shift"][0])
     ring = bundle(RING, needed(policy))
     for method, domain, epoch in derivations(policy):
         assert ring.derive(method, domain, epoch) == RING.derive(method, domain, epoch)
