@@ -23,7 +23,7 @@ _STEPWISE = frozenset((Kind.SMALL_INTEGER, Kind.INTEGER, Kind.DATE))
 _TEMPORAL = frozenset((Kind.DATE, Kind.TIME, Kind.TIMESTAMP))
 _PARTS = 1 << 64
 # Rounded to the last digit as the standard of decimal arithmetic says, the same on every machine: no libm promises that.
-_ARITHMETIC = Arithmetic(prec=40)
+_ARITHMETIC = Arithmetic(prec=28)
 
 
 class Noise(Method, frozen=True):
