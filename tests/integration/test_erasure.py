@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cdc_masker.stack import Stack
 from tests.integration.kit import Deployment, assert_exactly_once, until
 
 pytestmark = pytest.mark.stack
@@ -120,7 +121,10 @@ class People:
 
 @pytest.fixture
 def people(deploy: Deploy, unique: Callable[[str], str]) -> People:
-    deployment = deploy(subject_lease="2", transaction_timeout="5")
+    return populate(deploy(subject_lease="2", transaction_timeout="5"), unique)
+
+
+def populate(deployment: Deployment, unique: Callable[[str], str]) -> People:
     deployment.say(
         'op.declare_domain("people", per_subject=True)',
         *(
@@ -245,3 +249,27 @@ def test_who_is_not_there_or_not_allowed_is_told(people: People) -> None:
     assert people.run("keys", "erase", "7", code=2) == ""
     people.deployment.environment["CDC_MASKER_KEYS_FILE"] = mine
     assert people.count("erasure") == 0
+
+
+def test_without_the_catalog_no_key_is_used_past_the_lease(
+    deploy: Deploy, own_stack: Stack, unique: Callable[[str], str]
+) -> None:
+    people = populate(deploy(own_stack, subject_lease="2", transaction_timeout="5"), unique)
+    people.produce(40)
+    worker = people.worker()
+    people.masked()
+    before = people.values()
+    own_stack.stop("postgres")
+
+    def unconfirmed() -> bool:
+        people.produce(40)
+        return "can't be confirmed" in worker.log.read_text()
+
+    until(unconfirmed, 40, worker.log.read_text, every=0.5)
+    assert "keys of subjects are used for 2 s at most" in worker.log.read_text()
+    assert people.deployment.audited() < 2 * people.produced
+    own_stack.start("postgres")
+    people.masked()
+    after = people.values()
+    assert {place: after[place] for place in before} == before
+    assert len({name for _, name in after.values()}) == SUBJECTS

@@ -13,7 +13,7 @@ from cdc_masker.kafka import erasing
 from cdc_masker.subjects import Asked, Log, SubjectName
 from cdc_masker.testing import MemoryReceipts, MemorySubjects
 
-ANN = SubjectName("people", b"a" * 32)
+ANN, BOB = SubjectName("people", b"a" * 32), SubjectName("people", b"b" * 32)
 LOG = Log("raw", "id", 0)
 LONG = 600.0
 
@@ -84,6 +84,20 @@ async def test_a_worker_that_comes_back_while_the_ends_are_taken_is_waited_for(s
     await run(store, ends)
     (standing,) = await store.look_up([Asked(ANN, 1, b"2")], LOG, 30)
     assert standing.erased == {LOG: 20}
+
+
+async def test_what_was_begun_before_is_waited_for_like_what_is_new(store: MemorySubjects) -> None:
+    worker = uuid4()
+    await store.here(worker, "host:1", None, LONG)
+    assert await store.begin([ANN], "asked for") == [1]
+    await store.here(worker, "host:1", 1, LONG)
+    told: list[str] = []
+    with pytest.raises(TransientError, match="waiting for host:1"):
+        await erasing.erase(store, [ANN, BOB], "both", ends=ten, within=0.0, tell=told.append)
+    assert "erasure 1, 2 has begun" in told
+    assert [one.worker for one in await store.awaited(2)] == ["host:1"]
+    await store.here(worker, "host:1", 2, LONG)
+    assert await erasing.erase(store, [ANN, BOB], "both", ends=ten, within=0.0, tell=told.append) == [1, 2]
 
 
 async def test_who_is_waited_for_too_long_is_named_and_the_next_run_completes_the_same_erasure(store: MemorySubjects) -> None:
