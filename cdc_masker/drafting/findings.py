@@ -26,6 +26,9 @@ from cdc_masker.schemas import Type, from_postgres
 __all__ = ["Finding", "Report", "Word", "check"]
 
 
+_OF_THE_VALUE = frozenset((Disclosure.VALUE, Disclosure.PART, Disclosure.MAGNITUDE, Disclosure.FORMAT))
+
+
 class Word(StrEnum):
     """What is the matter with a column. The last four are warnings: they may be what somebody wants."""
 
@@ -183,9 +186,8 @@ def _exposed(standing: Standing, table: SourceTable, column: SourceColumn, metho
 
 
 def _shows_no_more(method: Method, masked: Method, in_key: bool) -> bool:
-    """In a key equal values have to be told."""
-    told = {Disclosure.NULLS, Disclosure.EQUALITY}
-    return method.no_weaker_than(masked) or (in_key and method.discloses <= told)
+    """In a key, values have to be told apart, by a token or encrypted."""
+    return method.no_weaker_than(masked) or (in_key and not method.discloses & _OF_THE_VALUE)
 
 
 def _unjoined(standing: Standing, source: Source) -> Iterator[Finding]:

@@ -41,6 +41,11 @@ class Pseudonym(Joining, frozen=True, kw_only=True):
         if vocabulary(self.kind, self.locale) is None:
             raise PolicyError(place, f"there are too few pseudonyms of kind {self.kind} in locale {self.locale}; use another")
 
+    @property
+    def outputs(self) -> int | None:
+        words = vocabulary(self.kind, self.locale)
+        return None if words is None else words.size
+
     def compile(self, column: Column, keys: Keys) -> Transform:
         words = vocabulary(self.kind, self.locale)
         assert words is not None  # as checked
