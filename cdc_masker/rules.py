@@ -16,6 +16,7 @@ from cdc_masker.methods import Disclosure, Method
 from cdc_masker.methods.canonical import Form, Joining, check_domain, form_of
 from cdc_masker.methods.fpe import Fpe
 from cdc_masker.methods.partial import Partial, Truncate
+from cdc_masker.methods.shift import DateShift
 from cdc_masker.policies import Domain, Rule
 from cdc_masker.schemas import from_postgres
 
@@ -38,6 +39,7 @@ def check(rules: Iterable[_Pair], domains: Iterable[Domain]) -> None:
     for rule, method in cards:
         _check_display(rule, method)
     _check_hash_and_parts(cards)
+    _check_shifts(rules)
 
 
 def _check_domains(rules: Iterable[_Pair], domains: Mapping[str, Domain]) -> None:
@@ -59,6 +61,18 @@ def _check_domains(rules: Iterable[_Pair], domains: Mapping[str, Domain]) -> Non
                 f"would not join {first.place}, of another type; declare domain {space.name!r} with the type to compare in"
             )
             raise PolicyError(rule.place, problem)
+
+
+def _check_shifts(rules: Iterable[_Pair]) -> None:
+    """In one domain all dates of a subject move alike, which they do with equal limits only."""
+    shifts: dict[str, tuple[Rule, int]] = {}
+    for rule, method in rules:
+        if isinstance(method, DateShift):
+            first, days = shifts.setdefault(method.domain, (rule, method.days))
+            if days != method.days:
+                raise PolicyError(
+                    rule.place, f"params.days differs from that of {first.place}, which shifts in the same domain"
+                )
 
 
 def _check_size(rule: Rule, method: Method) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_masker import methods
-from cdc_masker.errors import Reason
+from cdc_masker.engine import check
+from cdc_masker.errors import PolicyError, Reason
 from cdc_masker.events import Fate
 from cdc_masker.keys import new_keyring
 from cdc_masker.kinds import Kind
@@ -22,7 +23,7 @@ from cdc_masker.methods import Column, Context, Contextual, Keys, Misfit, Missin
 from cdc_masker.methods.base import NO_SUBJECTS, Erased
 from cdc_masker.methods.shift import DateShift
 from cdc_masker.methods.subjects import derived
-from cdc_masker.methods.times import DAY, rewriting
+from cdc_masker.methods.times import DAY, limits, rewriting
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Domain, Policy
 from cdc_masker.schemas import Type, from_postgres
@@ -92,8 +93,8 @@ def test_all_dates_of_a_subject_move_alike_whatever_their_representation(name: s
         rewriting(type_)(shifted(value, context(id="Zoë"), type_, own="another column"), look)
     except Unmaskable as error:
         assert error.reason is Misfit.RANGE
-        last = before[0] if name == "timestamp as nanoseconds" else (date.max - date(1970, 1, 1)).days * DAY
-        assert before[0] // DAY in KNOWN_DAYS or not -last < before[0] + 183 * DAY < last - 183 * DAY
+        first, last = limits(type_)
+        assert before[0] // DAY in KNOWN_DAYS or not first <= before[0] + shift("Zoë") * DAY <= last
         return
     assert before[1] - before[0] == shift("Zoë") * DAY
 
@@ -175,6 +176,14 @@ def test_without_the_subject_s_key_there_is_no_shift(gone: type[Exception], reas
 )
 def test_what_would_not_work_is_refused_by_name(params: dict[str, Any], said: str) -> None:
     assert said in problem(rule("c", "date_shift", **{"type": "date", **params}))
+
+
+def test_in_one_domain_all_rules_shift_as_far() -> None:
+    near, far = RULES[1], rule("left", "date_shift", type="date", subject="id", domain="dates", days=365)
+    with pytest.raises(PolicyError) as caught:
+        check(Policy.of(1, rules=[near, far]))
+    assert "rule crm.people.left: params.days differs from that of rule crm.people.born" in str(caught.value)
+    check(Policy.of(1, rules=[near, rule("left", "date_shift", type="date", subject="id", domain="other", days=365)]))
 
 
 def test_what_shows_less_is_known() -> None:
