@@ -18,12 +18,12 @@ from typing import Any
 
 import msgspec
 
-from cdc_masker import methods
+from cdc_masker import methods, steady
 from cdc_masker.lookup import Group, Lookup, Table, overlap
-from cdc_masker.methods import METHODS, Column, Drop, Keep, Method
+from cdc_masker.methods import METHODS, Column, Method, redaction
 from cdc_masker.methods.constant import DropColumn, KeepValue, Redact
 from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Policy, Rule
-from cdc_masker.schemas import ENUM, Type, from_postgres
+from cdc_masker.schemas import Type, from_postgres
 
 __all__ = ["Difference", "Verdict", "compare", "in_words", "weakenings"]
 
@@ -191,37 +191,23 @@ def _accepted(group: Group) -> set[str]:
 
 
 def _breaks(before: Group, default_before: str, after: Group, default_after: str, known: Registry) -> bool:
-    """Whether the column leaves the rows, comes back, or is certain to be of another type."""
+    """Whether the column leaves the rows, comes back, or is certain to be of another type, if it is of one that is stated."""
     if _drops(before, default_before) != _drops(after, default_after):
         return True
-    one, other = _output(before, known), _output(after, known)
-    return one is not None and other is not None and one != other
+    stated = {rule.type for rule in (*before, *after) if rule.path is None and rule.type is not None}
+    return not all(steady.alike(_output(before, name, known), _output(after, name, known)) for name in stated)
 
 
-def _output(group: Group, known: Registry) -> tuple[str, str | None] | None:
-    """Base and semantic name of what comes out, if the rules tell it."""
-    if len(group) != 1 or group[0].path is not None or group[0].type is None:
+def _output(group: Group, name: str, known: Registry) -> Type | None:
+    """The type of what comes out of a column of the PostgreSQL type `name`, if the rules tell it."""
+    type_ = from_postgres(name)
+    if type_ is None or any(rule.path is not None for rule in group):
         return None
-    (rule,) = group
-    declared = from_postgres(rule.type or "")
-    if declared is None:
-        return None
-    transform = methods.build(rule, known).compile(Column(place=rule.place, type=declared, domain=""), _NoKeys())
-    match transform:
-        case Keep():
-            type_: Type | None = declared
-        case Drop():
-            type_ = None
-        case _:
-            type_ = transform.type
-    return None if type_ is None else (type_.base, None if type_.name == ENUM else type_.name)
-
-
-class _NoKeys:
-    """For types only: nothing is masked with them."""
-
-    def derive(self, method: str, domain: str, epoch: int) -> bytes:
-        return bytes(32)
+    for rule in group:
+        method = methods.build(rule, known)
+        if methods.fits(method, type_, few=rule.allow_small_domain):
+            return steady.output(method.compile(Column(place=rule.place, type=type_, domain=""), steady.NoKeys()), type_)
+    return redaction(type_).type
 
 
 def _defaults(old: Policy, new: Policy) -> Iterator[Difference]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from cdc_masker import methods, nested, rules
+from cdc_masker import methods, nested, rules, steady
 from cdc_masker.codecs.connect import Layout
 from cdc_masker.codecs.json import Members
 from cdc_masker.errors import InputError, PolicyError, Reason
@@ -64,8 +64,8 @@ class RowPlan:
 
     `kept` and `masked` are what the egress guard is told of it. `undecided` are the columns that no rule decides, or whose
     rule's method does not fit the type that came: drift, for people to see. `collapsed` are the columns of the key in which a
-    constant stands, so that different rows get the same key, and nobody accepted that. `cells` lack the columns that are
-    dropped, `width` counts them.
+    constant stands, so that different rows get the same key, and nobody accepted that. `withheld` are the columns that are not
+    masked as decided, since rows would get another shape. `cells` lack the columns that are dropped, `width` counts them.
     """
 
     transforms: dict[str, Transform]
@@ -75,6 +75,7 @@ class RowPlan:
     masked: tuple[MaskedColumn, ...] = field(repr=False)
     undecided: frozenset[str]
     collapsed: frozenset[str]
+    withheld: frozenset[str]
 
     def apply(self, row: Members, place: str, context: Context) -> bytes:
         """The masked row as JSON text; `context` is its record's. Raises `InputError` when the row has other columns than the
@@ -104,10 +105,14 @@ def check(policy: Policy, known: Registry = METHODS) -> None:
 
 
 class Engine:
-    """One policy, ready to mask. Raises `PolicyError` and `KeyringError` when it can't be carried out."""
+    """One policy, ready to mask. Raises `PolicyError` and `KeyringError` when it can't be carried out.
 
-    def __init__(self, policy: Policy, keys: Keys, known: Registry = METHODS) -> None:
+    Rows keep the shape that they have under the policy `began`; without one, they have that of this policy.
+    """
+
+    def __init__(self, policy: Policy, keys: Keys, known: Registry = METHODS, began: Policy | None = None) -> None:
         check(policy, known)
+        self._began = None if began is None else Engine(began, steady.NoKeys(), known)
         self._known = known
         self.lookup = Lookup(policy)
         self._keys = keys
@@ -127,7 +132,11 @@ class Engine:
         """
         for name in key:
             self._check_key(table, name, key)
-        transforms = {name: self._decide(table, name, type_, name in key, name in passing) for name, type_ in layout}
+        wanted = {name: self._decide(table, name, type_, name in key, name in passing) for name, type_ in layout}
+        transforms = {name: self._in_shape(wanted[name], table, name, type_, key, name in passing) for name, type_ in layout}
+        withheld = frozenset(name for name in wanted if transforms[name] is not wanted[name])
+        for name in withheld & key:  # without it, different rows would get the same key
+            raise InputError(Reason.UNFIT_KEY_RULE, f"key.{name}")
         cells = tuple(
             (name, orjson.dumps(name) + b":", _cell(name, transform, strict=self._strict(table, name)))
             for name, transform in transforms.items()
@@ -148,7 +157,7 @@ class Engine:
         undecided = frozenset(name for name, type_ in columns if not self._fits(self._decision(table, name), type_))
         constant = (name for name in key if isinstance(transforms.get(name), Constant))
         collapsed = frozenset(name for name in constant if name in undecided or not self._accepts_loss(table, name))
-        return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed)
+        return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed, withheld)
 
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
         decision = self._decision(table, name)
@@ -165,6 +174,28 @@ class Engine:
         domain = json.dumps(["key", table.topic, name])
         column = Column(place=name, type=type_, domain=domain, keyed_by=_UNDECIDED, epoch=self._epoch)
         return self._transform(Tokenize(), column, few=True)  # what a key is worth without its identity, nobody can say
+
+    def _in_shape(
+        self, wanted: Transform, table: Table, name: str, type_: Type | None, key: frozenset[str], passing: bool
+    ) -> Transform:
+        """The transform that is wanted, or what keeps the column in the shape in which it began."""
+        if self._began is None:
+            return wanted
+        type_ = type_ or self._declared(table, name) or self._began._declared(table, name)
+        try:
+            if name in key:
+                self._began._check_key(table, name, key)
+            began = self._began._decide(table, name, type_, name in key, passing)
+        except InputError:  # such records were quarantined: the column had no shape
+            return wanted
+        return steady.in_shape_of(began, wanted, type_)
+
+    def _declared(self, table: Table, name: str) -> Type | None:
+        """The type that rules state for the column."""
+        decision = self._decision(table, name)
+        if isinstance(decision, Rule):
+            return from_postgres(decision.type) if decision.type else None
+        return None if decision is None else decision.type
 
     def _decision(self, table: Table, column: str) -> Rule | Parts | None:
         group = self.lookup.rules(table, column)

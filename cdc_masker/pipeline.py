@@ -36,7 +36,8 @@ _FRAMING_BYTES = 128
 class Masker:
     """One policy with its keys, ready to mask. Raises `PolicyError` or `KeyringError` when it can't be carried out.
 
-    `generation` numbers the masked copy that the records go to; with `output_prefix` it makes the copy's name.
+    `generation` numbers the masked copy that the records go to; with `output_prefix` it makes the copy's name. `began` is the
+    policy under which that copy began, whose shape of rows it keeps; without it, rows have that of `policy`.
     A masked record of more than `max_record_bytes` is quarantined, and one in which `guard` (by default it looks at each) finds
     what should have been masked. `known` are the methods that rules may name.
     """
@@ -47,20 +48,23 @@ class Masker:
         keys: Keys,
         *,
         generation: int = 1,
+        began: Policy | None = None,
         output_prefix: str = "masked.",
         max_record_bytes: int = 1_000_000,
         guard: EgressGuard | None = None,
         known: Mapping[str, type[Method]] = METHODS,
     ) -> None:
         self.policy = policy
-        self._engine = Engine(policy, keys, known)
+        later = began is not None and began.version != policy.version
+        self._engine = Engine(policy, keys, known, began if later else None)
         self._plans = Plans(self._engine)
         self._headers = frozenset(policy.headers)
         self._flattened = frozenset(each.topic for each in policy.envelopes if each.shape == "flattened")
         self._dropped = frozenset(each.topic for each in policy.envelopes if _drops(each, policy.rules))
         named = {(rule.schema, rule.table) for rule in policy.rules} | {(each.schema, each.table) for each in policy.tables}
         self._prefixes = frozenset(table for schema, table in named if not schema)
-        self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}"
+        shape = f";sv={began.version}" if began is not None and later else ""
+        self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}{shape}"
         self._output_prefix = output_prefix
         self._generation = generation
         self._max_record_bytes = max_record_bytes
@@ -73,6 +77,10 @@ class Masker:
     def collapsed(self) -> dict[str, frozenset[str]]:
         """By topic, the key columns seen so far in which a constant stands: different rows get the same key."""
         return self._plans.columns(lambda plan: plan.collapsed)
+
+    def withheld(self) -> dict[str, frozenset[str]]:
+        """By topic, the columns seen so far that are not masked as decided, since rows would get another shape."""
+        return self._plans.columns(lambda plan: plan.withheld)
 
     def mask_batch(self, records: Iterable[Record], subjects: Subjects = NO_SUBJECTS) -> list[Outcome]:
         """The outcome of each record, in order. Raises `MissingSubject` after `subjects` was asked for all that miss."""

@@ -24,6 +24,7 @@ CORE = [
     "nested",
     "rules",
     "comparison",
+    "steady",
     "drafting",
     "lookup",
     "codecs",
