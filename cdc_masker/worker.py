@@ -142,6 +142,8 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             return "partitions are being assigned or opened"
         if not self._parts.lag.bearable.is_set():
             return "the audit is too far behind"
+        if not self._parts.maskers.verified.is_set():
+            return "the catalog does not verify"
         return None
 
 

@@ -2,6 +2,8 @@
 
 tables        the tables as values          database      address, TLS, pool, what refusals mean
 policies, generations, audit, subjects, receipts    the ports of `cdc_masker.ports` on it
+chain         versions, verified            verifying     all of it, for people
+signatures    of versions                 guarding      what keeps rows from being changed
 operations    `op.mask_column` and kin      changes       what they say, and the policy that follows
 releases      revisions → policy versions   environment   what an Alembic `env.py` calls
 commands      migrations from a program
@@ -17,9 +19,12 @@ from pathlib import Path
 from cdc_masker.catalog.audit import PostgresAudit
 from cdc_masker.catalog.database import Database
 from cdc_masker.catalog.generations import PostgresGenerations
+from cdc_masker.catalog.guarding import Guarding
 from cdc_masker.catalog.policies import PostgresPolicies
 from cdc_masker.catalog.receipts import PostgresReceipts
+from cdc_masker.catalog.signatures import PostgresSignatures
 from cdc_masker.catalog.subjects import PostgresErasures, PostgresSubjects
+from cdc_masker.catalog.verifying import Verifier
 from cdc_masker.errors import SetupError
 from cdc_masker.sealing import public_key
 from cdc_masker.settings import PREFIX, Settings
@@ -37,6 +42,9 @@ class Catalog:
     subjects: PostgresSubjects
     erasures: PostgresErasures
     receipts: PostgresReceipts
+    signatures: PostgresSignatures
+    verifier: Verifier
+    guarding: Guarding
 
 
 @asynccontextmanager
@@ -55,6 +63,9 @@ async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
             subjects=PostgresSubjects(database),
             erasures=PostgresErasures(database),
             receipts=PostgresReceipts(database),
+            signatures=PostgresSignatures(database),
+            verifier=Verifier(database),
+            guarding=Guarding(database),
         )
     finally:
         await database.close()

@@ -17,7 +17,7 @@ from cdc_masker.errors import PolicyError, UnverifiedError
 from cdc_masker.policies import Policy
 from cdc_masker.sealing import START, Link, Release, Signature, check_link, check_signature
 
-__all__ = ["Chain", "Known"]
+__all__ = ["Chain", "Known", "read_release"]
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _RULES = select(
@@ -45,6 +45,7 @@ class Known(NamedTuple):
     """A version that was verified. `heads`: the policy revisions that nothing followed when it was released."""
 
     version: int
+    digest: str
     seal: str
     key_epoch: int
     heads: tuple[str, ...]
@@ -79,7 +80,7 @@ class Chain:
         before = _link(self.versions[version - 2]) if version > 1 else START
         if row is None or row.seal != self.versions[version - 1].seal:
             raise _replaced(version)
-        release = await _release(connection, row)
+        release = await read_release(connection, row)
         check_link(release, before)
         return release.policy
 
@@ -94,9 +95,9 @@ class Chain:
         if head != START and (not rows or (rows[0].version, rows[0].seal) != head):
             raise _replaced(head.version)
         for row in rows[1:] if head != START else rows:
-            release = await _release(connection, row)
+            release = await read_release(connection, row)
             link = check_link(release, self._head)
-            self.versions.append(Known(*link, release.policy.key_epoch, release.heads))
+            self.versions.append(Known(link.version, release.digest, link.seal, release.policy.key_epoch, release.heads))
         stray = select(policy_rule.c.version).where(~policy_rule.c.version.between(1, self._head.version)).limit(1)
         if (found := (await connection.execute(stray)).scalar_one_or_none()) is not None:
             raise UnverifiedError(f"version {found}", "has rules, and was never released")
@@ -120,7 +121,8 @@ def _replaced(version: int) -> UnverifiedError:
     return UnverifiedError(f"version {version}", "is not what was verified before: somebody replaced it, or took it out")
 
 
-async def _release(connection: AsyncConnection, version: Row[Any]) -> Release:
+async def read_release(connection: AsyncConnection, version: Row[Any]) -> Release:
+    """The version of a row with its rules, whether it verifies or not. Raises `UnverifiedError` when it is no policy at all."""
     rules = await connection.execute(_RULES.where(policy_rule.c.version == version.version))
     document = {
         "version": version.version,

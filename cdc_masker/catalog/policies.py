@@ -38,8 +38,7 @@ class PostgresPolicies:
         each other, or there is no version of that epoch or with the signature that is asked for.
         """
         async with self._turn:
-            async with self._database.transaction() as connection:
-                await self._chain.follow(connection)
+            await self._follow()
             known = self._in_force(key_epoch)
             if known is None:
                 return EMPTY
@@ -63,11 +62,16 @@ class PostgresPolicies:
     async def at(self, version: int) -> Policy:
         """One version, old or new, signed or not. Raises as `current` does, and `PolicyError` when there is no such version."""
         async with self._turn:
-            async with self._database.transaction() as connection:
-                await self._chain.follow(connection)
+            await self._follow()
             if not 0 < version <= len(self._chain.versions):
                 raise PolicyError(f"version {version}", "is not in the catalog")
             return await self._read(version)
+
+    async def newest(self) -> Policy:
+        """The version that was released last, signed or not. Raises as `at` does."""
+        async with self._turn:
+            await self._follow()
+        return await self.at(len(self._chain.versions))
 
     def _in_force(self, key_epoch: int | None) -> Known | None:
         versions = self._chain.versions
@@ -88,6 +92,10 @@ class PostgresPolicies:
             self._told = fit[-1].version
             logger.warning("policy version %d is not signed; version %d is in force", fit[-1].version, signed[-1].version)
         return signed[-1]
+
+    async def _follow(self) -> None:
+        async with self._database.transaction() as connection:
+            await self._chain.follow(connection)
 
     async def _read(self, version: int) -> Policy:
         async with self._database.transaction() as connection:

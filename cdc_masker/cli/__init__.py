@@ -24,6 +24,7 @@ from cdc_masker.cli import (
     policy,
     reveal,
     review,
+    sealing,
     settings,
     stack,
     worker,
@@ -53,7 +54,7 @@ app.command("reveal")(reveal.reveal)
 keys.app.command("erase")(erase.erase)
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
-for command in (review.diff, review.explain, review.history):
+for command in (review.diff, review.explain, review.history, sealing.verify, sealing.sign, sealing.keygen):
     policy.app.command()(command)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")

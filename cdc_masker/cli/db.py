@@ -55,6 +55,23 @@ def check(policies: Policies = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def guard() -> None:
+    """Guard the catalog: nobody alters or drops its tables, functions and triggers until a superuser drops the guard.
+
+    `upgrade` does so where its login may; this is for a superuser, where it may not.
+    """
+    asyncio.run(_guard())
+    print("catalog: guarded")
+
+
+async def _guard() -> None:
+    from cdc_masker.catalog import open_catalog  # as above
+
+    async with open_catalog(load()) as catalog:
+        await catalog.guarding.make()
+
+
 def _position(policies: Path | None) -> Position:
     from cdc_masker.catalog import commands  # as above
 

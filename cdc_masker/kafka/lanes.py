@@ -131,12 +131,14 @@ class Lane:
 
     def progress(self) -> metrics.Progress:
         lag = max(self.highwater - self.next, 0)
-        return metrics.Progress(self.partition.topic, self.partition.partition, lag, self._halted)
+        halted = self._halted or (None if self._parts.maskers.verified.is_set() else "catalog")
+        return metrics.Progress(self.partition.topic, self.partition.partition, lag, halted)
 
     async def take(self, batch: Batch) -> None:
         """Masks and publishes a batch. It is finished even if the caller is cancelled, unless the lane is closed."""
         try:
             await self._parts.lag.bearable.wait()
+            await self._parts.maskers.verified.wait()
             if self.state is not State.RUNNING:
                 return
             if batch.start != self.next:
@@ -351,7 +353,7 @@ class Lanes:
 
     def hungry(self) -> list[TopicPartition]:
         """The partitions whose next batch should be fetched."""
-        if not self._parts.lag.bearable.is_set():
+        if not (self._parts.lag.bearable.is_set() and self._parts.maskers.verified.is_set()):
             return []
         return [partition for partition, lane in self._lanes.items() if lane.hungry]
 

@@ -2,9 +2,10 @@
 
 A worker makes one generation, whose keys are of one epoch: of versions that were released, only those of this epoch count.
 
-What always holds: a version is used only when its digest was verified (the source does that) and it compiles; the version in
-use is never replaced by an older one or by other content under the same number. A version that is refused leaves the one
-before in use. Who masks a batch asks once for its masker and keeps it for the batch: versions change between batches only.
+What always holds: a version is used only when it was verified (the source does that) and it compiles; the version in use is
+never replaced by an older one or by other content under the same number. A version that is refused leaves the one before in
+use; a catalog that doesn't verify stops all masking until it verifies again. Who masks a batch asks once for its masker and
+keeps it for the batch: versions change between batches only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 from collections.abc import Iterable
 
 from cdc_masker import metrics, plugins
-from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError
+from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError, UnverifiedError
 from cdc_masker.events import Outcome
 from cdc_masker.guard import EgressGuard
 from cdc_masker.methods import Keys
@@ -40,6 +41,9 @@ class Maskers:
         self._policy = policy
         self._maskers: dict[int, Masker] = {}
         self._news = asyncio.Event()
+        self.verified = asyncio.Event()
+        """Set while masking may go on: the last look found the catalog as it was released, or found no server."""
+        self.verified.set()
         self._told: dict[tuple[str, str], set[str]] = {}
         self._misfits: dict[tuple[str, str], set[str]] = {}
         self.get(1 << 20)  # so that a policy that does not compile is refused here
@@ -98,11 +102,17 @@ class Maskers:
         """Looks for a new version and uses it from the next batch on. Never raises for a version that is not fit."""
         try:
             policy = await self._source.current(self._policy.key_epoch)
+            self._trust()
             if (policy.version, policy.digest) == (self._policy.version, self._policy.digest):
                 return
             self._replace(policy)
         except TransientError:
             logger.warning("the catalog can't be reached; masking goes on under policy version %d", self._policy.version)
+        except UnverifiedError as error:
+            self._distrust(error)
+        except PolicyError as error:
+            self._trust()
+            self._refuse(error)
         except CdcMaskerError as error:
             self._refuse(error)
 
@@ -119,6 +129,16 @@ class Maskers:
     def _refuse(self, error: CdcMaskerError) -> None:
         metrics.POLICIES_REFUSED.inc()
         logger.error("%s; masking goes on under policy version %d", error, self._policy.version)
+
+    def _distrust(self, error: UnverifiedError) -> None:
+        self.verified.clear()
+        metrics.POLICIES_REFUSED.inc()
+        logger.error("%s; masking pauses until the catalog verifies, `cdc-masker policy verify` says where it does not", error)
+
+    def _trust(self) -> None:
+        if not self.verified.is_set():
+            self.verified.set()
+            logger.info("the catalog verifies again: masking goes on")
 
     def _masker(self, policy: Policy, largest: int) -> Masker:
         for purpose in derivations(policy):  # a key that is missing is found now, not at the first subject

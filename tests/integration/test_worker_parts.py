@@ -10,7 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from cdc_masker import metrics
-from cdc_masker.errors import PolicyError
+from cdc_masker.errors import PolicyError, TransientError, UnverifiedError
 from cdc_masker.events import Record
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
@@ -105,6 +105,36 @@ async def test_a_policy_is_replaced_by_a_newer_one_only(settings: Settings) -> N
     await asyncio.wait_for(changed, 1)
     assert maskers.policy.version == maskers.get(1 << 20).policy.version == 4
     assert before.policy.version == 2  # a batch that holds it is masked by it to its end
+
+
+class Unverified(MemoryPolicies):
+    """What is released, unless something is wrong with the catalog."""
+
+    wrong: Exception | None = None
+
+    async def current(self, key_epoch: int | None = None) -> Policy:
+        if self.wrong is not None:
+            raise self.wrong
+        return await super().current(key_epoch)
+
+
+async def test_a_catalog_that_does_not_verify_stops_masking_until_it_does(settings: Settings) -> None:
+    source = Unverified(policy(2))
+    maskers = Maskers(settings, source, new_keyring(), policy(2))
+    assert maskers.verified.is_set()
+    for wrong, goes_on in (
+        (TransientError("away"), True),
+        (PolicyError("version 3", "comes from unmerged revisions"), True),
+        (UnverifiedError("version 2", "is not what was verified before"), False),
+        (TransientError("away"), False),
+        (PolicyError("version 3", "comes from unmerged revisions"), True),
+        (UnverifiedError("version 2", "is not what was verified before"), False),
+        (None, True),
+    ):
+        source.wrong = wrong
+        await maskers.refresh()
+        assert maskers.verified.is_set() == goes_on
+        assert maskers.policy.version == 2
 
 
 async def test_a_policy_of_another_epoch_is_for_other_generations(settings: Settings) -> None:

@@ -1,0 +1,118 @@
+"""What keeps the catalog from being changed, as PostgreSQL has it: triggers, grants, the guard, and what a login may do.
+
+The guard are event triggers that refuse to alter or drop anything in the catalog's schema (`migrations/guard.sql`). Only a
+superuser can make them, and only a superuser can take them away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from cdc_masker import resources
+from cdc_masker.catalog.database import Database
+from cdc_masker.catalog.tables import APPEND_ONLY
+from cdc_masker.errors import SetupError
+from cdc_masker.settings import PREFIX
+
+__all__ = ["Condition", "Guarding"]
+
+_REFUSAL = "BEGIN\n  RAISE EXCEPTION '% of %: this table is append-only', TG_OP, TG_TABLE_NAME;\nEND"
+_KINDS = {"row": 1 | 2 | 8 | 16, "statement": 2 | 32}  # pg_trigger.tgtype: row, before, delete, update; before, truncate
+_TRIGGERS = text("""
+    WITH RECURSIVE held AS (
+      SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace(:schema) AND relname = ANY (:tables)
+      UNION ALL
+      SELECT inhrelid FROM pg_inherits JOIN held ON inhparent = held.oid
+    )
+    SELECT held.oid::regclass::text, coalesce(bool_or(tgtype = :row), false), coalesce(bool_or(tgtype = :statement), false)
+    FROM held LEFT JOIN (pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid)
+      ON tgrelid = held.oid AND tgenabled = 'A' AND tgqual IS NULL AND tgattr = '' AND trim(E'\\n ' from prosrc) = :refusal
+    GROUP BY held.oid ORDER BY 1
+""")
+_GRANTS = text("""
+    SELECT coalesce(rolname, 'PUBLIC'), privilege_type, name FROM (
+      SELECT relname::text AS name, (aclexplode(relacl)).*, relowner AS owner FROM pg_class
+      WHERE relnamespace = to_regnamespace(:schema) AND relname = ANY (:tables)
+      UNION ALL
+      SELECT proname::text, (aclexplode(coalesce(proacl, acldefault('f', proowner)))).*, proowner FROM pg_proc
+      WHERE pronamespace = to_regnamespace(:schema) AND proname IN ('release_policy', 'sign_policy')
+    ) AS granted LEFT JOIN pg_roles ON pg_roles.oid = grantee
+    WHERE grantee <> owner AND privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'EXECUTE')
+    ORDER BY 1, 2, 3
+""")
+_GUARD = text("SELECT count(*) = 2 FROM pg_event_trigger WHERE evtname IN (:alter, :drop) AND evtenabled = 'A'")
+_LOGIN = text("""
+    SELECT rolsuper, pg_has_role(oid, to_regrole(:owner), 'MEMBER'), pg_has_role(oid, to_regrole(:migrator), 'MEMBER'),
+      pg_has_role(oid, to_regrole(:signer), 'MEMBER')
+    FROM pg_roles WHERE rolname = current_user
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What keeps the catalog from being changed, and what doesn't.
+
+    `changeable` are append-only tables, and partitions of them, whose rows can be changed; `emptyable` those that can be
+    truncated. `grants` are the rights to write beyond those that migrations give, as (role, privilege, table or function).
+    `guarded`: there is a guard. What the login is, it is besides its task.
+    """
+
+    changeable: tuple[str, ...]
+    emptyable: tuple[str, ...]
+    grants: tuple[tuple[str, str, str], ...]
+    guarded: bool
+    login_is_superuser: bool
+    login_is_owner: bool
+    login_is_migrator: bool
+    login_is_signer: bool
+
+
+class Guarding:
+    """Reads the condition, and makes the guard."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def condition(self) -> Condition:
+        """The condition, as any login of the catalog can see it."""
+        schema = self._database.schema
+        held = {"schema": f'"{schema}"', "tables": list(APPEND_ONLY)}
+        roles = {role: f'"{schema}_{role}"' for role in ("owner", "migrator", "signer")}
+        async with self._database.transaction() as connection:
+            tables = (await connection.execute(_TRIGGERS, {**held, **_KINDS, "refusal": _REFUSAL})).all()
+            grants = (await connection.execute(_GRANTS, held)).all()
+            login = (await connection.execute(_LOGIN, roles)).one()
+            guarded = (await connection.execute(_GUARD, self._names())).scalar_one()
+        if len(tables) < len(APPEND_ONLY):
+            raise SetupError(f"schema {schema} holds no catalog, or an old one; run `cdc-masker db upgrade`")
+        return Condition(
+            tuple(name for name, by_row, _ in tables if not by_row),
+            tuple(name for name, _, whole in tables if not whole),
+            tuple(sorted({(str(role), str(right), str(name)) for role, right, name in grants} - _given(schema))),
+            guarded,
+            *login,
+        )
+
+    async def make(self) -> None:
+        """Makes the guard, anew if it is there. Raises `SetupError` when the login may not."""
+        statement = (resources.path("migrations") / "guard.sql").read_text().replace("@catalog@", self._database.schema)
+        async with self._database.transaction() as connection:
+            await connection.execute(text(statement))
+            guarded = (await connection.execute(_GUARD, self._names())).scalar_one()
+        if not guarded:
+            raise SetupError(f"only a superuser can make the guard; set {PREFIX}DATABASE_URL to one for this command")
+
+    def _names(self) -> dict[str, str]:
+        return {each: f"{self._database.schema}_guard_{each}" for each in ("alter", "drop")}
+
+
+def _given(schema: str) -> set[tuple[str, str, str]]:
+    """What migrations give."""
+    return {
+        (f"{schema}_worker", "INSERT", "audit_entry"),
+        (f"{schema}_worker", "INSERT", "audit_quarantine"),
+        (f"{schema}_migrator", "EXECUTE", "release_policy"),
+        (f"{schema}_signer", "EXECUTE", "sign_policy"),
+    }
