@@ -110,13 +110,22 @@ async def test_after_an_erasure_there_is_a_boundary_and_a_new_key_for_who_asks(s
     assert await stores.ask(new(ANN, b"8")) == [Standing(None, {LOG: 20, other: 5})]
 
 
+async def test_no_key_is_made_while_an_erasure_goes_on(stores: Stores) -> None:
+    await stores.erase(ANN)
+    await stores.erasures.begin([ANN], "again")
+    for renew in (False, True):
+        assert (await stores.ask(new(ANN, b"1", renew=renew)))[0].erasing
+        assert await stores.erasures.find(ANN, 1) is None
+
+
 async def test_an_erasure_covers_what_was_redacted_while_it_went_on(stores: Stores) -> None:
     await stores.ask(new(ANN, b"1"))
     numbers = await stores.erasures.begin([ANN], "asked for")
-    for end in (15, 12):
-        await stores.ask(new(ANN, b"2"), batch_end=end)
-    assert await stores.erasures.complete(numbers, {LOG: 10})
-    assert await stores.ask(new(ANN, b"3")) == [Standing(None, {LOG: 15})]
+    behind, before = Log("behind", "id", 0), Log("before", "id", 0)
+    for log, end in ((behind, 12), (behind, 15), (behind, 13), (before, 5)):
+        await stores.ask(new(ANN, b"2"), log=log, batch_end=end)
+    assert await stores.erasures.complete(numbers, {behind: 10, before: 10})
+    assert await stores.ask(new(ANN, b"3")) == [Standing(None, {behind: 15, before: 10})]
 
 
 async def test_an_erasure_waits_for_each_worker_that_is_here(stores: Stores) -> None:
