@@ -1,15 +1,16 @@
 """The chain of policy versions, as far as it was verified.
 
 What always holds: a version that was verified once is what all later looks are held against, so a catalog that was set back or
-written anew is noticed even if it fits itself. The whole chain is read once; after that a look asks for the newest seal and the
-number of signatures, and reads only what is new.
+written anew is noticed even if it fits itself. The whole chain is read once; after that a look asks for the newest seal and a
+hash of the signatures, and reads only what is new.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, RowMapping, func, select, text
+from sqlalchemy import LargeBinary, Row, RowMapping, func, literal, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cdc_masker.catalog.tables import policy_rule, policy_signature, policy_version
@@ -37,7 +38,8 @@ _RULES = select(
     policy_rule.c.reason,
     policy_rule.c.ticket,
 )
-_SIGNATURES = select(func.count()).select_from(policy_signature).scalar_subquery()
+_IN_ORDER = aggregate_order_by(literal(b"", LargeBinary), *policy_signature.primary_key)
+_SIGNATURES = select(func.sha256(func.string_agg(policy_signature.c.signature, _IN_ORDER))).scalar_subquery()
 _LOOK = select(policy_version.c.version, policy_version.c.seal, _SIGNATURES).order_by(policy_version.c.version.desc()).limit(1)
 
 
@@ -57,7 +59,7 @@ class Chain:
     def __init__(self) -> None:
         self.versions: list[Known] = []
         self._signed: dict[int, frozenset[bytes]] = {}
-        self._signatures = 0
+        self._signatures: bytes | None = None
 
     def signed_by(self, version: int, key: bytes) -> bool:
         """Whether the holder of that public key signed the version."""
@@ -69,9 +71,11 @@ class Chain:
         """
         await connection.execute(_SNAPSHOT)
         look = (await connection.execute(_LOOK)).first()
-        if tuple(look or (*START, 0)) != (*self._head, self._signatures):
+        version, seal, signatures = look or (*START, None)
+        if (version, seal, signatures) != (*self._head, self._signatures):
             await self._verify_versions(connection)
             await self._verify_signatures(connection)
+            self._signatures = signatures
 
     async def read(self, connection: AsyncConnection, version: int) -> Policy:
         """A version that was verified, read and verified again."""
@@ -110,7 +114,10 @@ class Chain:
                 raise UnverifiedError(f"version {row.version}", "has a signature, and was never released")
             check_signature(Signature(*row), self.versions[row.version - 1].seal)
             signed[row.version] = signed.get(row.version, frozenset()) | {row.key}
-        self._signed, self._signatures = signed, len(rows)
+        for version, keys in self._signed.items():
+            if not keys <= signed.get(version, frozenset()):
+                raise UnverifiedError(f"version {version}", "has lost a signature: somebody took it out")
+        self._signed = signed
 
 
 def _link(known: Known) -> Link:

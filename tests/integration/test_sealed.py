@@ -143,6 +143,18 @@ async def test_where_a_key_is_set_the_newest_signed_version_is_in_force(
         await sign(settings, key, 3)
 
 
+async def test_a_signature_that_is_taken_out_is_noticed(settings: Settings, database: Database, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    new_signing_key(key)
+    await sign(settings, key, 2)
+    async with open_catalog(settings) as catalog:
+        await catalog.policies.current()
+        await sign(settings, key, 3)
+        await execute(database, NOT_APPEND_ONLY + "DELETE FROM cdc_masker.policy_signature WHERE version = 2")
+        with pytest.raises(UnverifiedError, match="version 2: has lost a signature"):
+            await catalog.policies.current()
+
+
 async def test_a_catalog_without_a_version_is_no_way_around_a_signature(database: Database, tmp_path: Path) -> None:
     settings = load(database_url=database.dsn, database_ssl="disable", policy_key_file=new_signing_key(tmp_path / "key"))
     await asyncio.to_thread(commands.upgrade, settings)
