@@ -6,6 +6,7 @@ and columns, reasons, places and counts: nothing that a record held.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
@@ -16,7 +17,7 @@ from cdc_masker.methods import METHODS, Keys, Method
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
 
-__all__ = ["Column", "Coverage", "Problem", "Report"]
+__all__ = ["Column", "Coverage", "MadeUpSubjects", "Problem", "Report"]
 
 _LOOK_EVERY = 1000
 
@@ -60,11 +61,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.undecided or self.misfits or self.collapsed or self.refused)
 
 
-class _OneKey:
-    """Every subject's key: it is there, and which one it is makes no difference."""
+class MadeUpSubjects:
+    """Subjects all of whom have keys that are made from others: where nobody keeps them, and none was erased."""
+
+    def __init__(self, keys: Keys, epoch: int) -> None:
+        self._keys = keys
+        self._epoch = epoch
 
     def key(self, domain: str, subject: str, topic: str, partition: int, offset: int) -> bytes:
-        return bytes(32)
+        return self._keys.derive("made-up subjects", json.dumps([domain, subject]), self._epoch)
 
 
 class Coverage:
@@ -73,6 +78,7 @@ class Coverage:
     def __init__(self, policy: Policy, keys: Keys, known: Mapping[str, type[Method]] = METHODS) -> None:
         self._policy = policy
         self._masker = Masker(policy, keys, known=known)
+        self._subjects = MadeUpSubjects(keys, policy.key_epoch)
         self._outcomes: Counter[Fate] = Counter()
         self._misfits: Counter[tuple[str, str, str]] = Counter()
         self._refused: Counter[tuple[str, str, str]] = Counter()
@@ -86,7 +92,7 @@ class Coverage:
 
     def add(self, record: Record) -> None:
         """Masks a record and keeps what is to be told of it."""
-        outcome = self._masker.mask(record, _OneKey())
+        outcome = self._masker.mask(record, self._subjects)
         self._outcomes[outcome.fate] += 1
         self._misfits.update((outcome.topic, column, reason) for column, reason in outcome.misfits)
         if outcome.reason is not None:

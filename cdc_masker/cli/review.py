@@ -19,16 +19,16 @@ from cdc_masker.lookup import Lookup, Table
 from cdc_masker.policies import ANY_SERVER, EMPTY, Policy
 from cdc_masker.settings import Settings, load
 
-__all__ = ["diff", "explain", "history"]
+__all__ = ["REFERENCE", "AsJson", "diff", "explain", "history", "read_policy_at"]
 
-_REFERENCE = "the number of a version (0: nothing decided), a policy document, or a directory of policy revisions"
+REFERENCE = "the number of a version (0: nothing decided), a policy document, or a directory of policy revisions"
 _SIGNS = {Verdict.WEAKER: "-", Verdict.STRONGER: "+", Verdict.EQUAL: "="}
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def diff(
-    old: Annotated[str, typer.Argument(metavar="A", help=f"A policy: {_REFERENCE}.")],
+    old: Annotated[str, typer.Argument(metavar="A", help=f"A policy: {REFERENCE}.")],
     new: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +37,7 @@ def diff(
     Exit code 0: nothing is weaker; 1: something is.
     """
     settings = load()
-    before, after = _read(settings, old), _read(settings, new)
+    before, after = read_policy_at(settings, old), read_policy_at(settings, new)
     found = compare(before, after, plugins.methods(settings))
     if as_json:
         print(json.dumps([asdict(difference) for difference in found], indent=2, ensure_ascii=False))
@@ -49,13 +49,13 @@ def diff(
 
 def explain(
     column: Annotated[str, typer.Argument(metavar="TABLE.COLUMN", help='As in crm.people.email, or "Crm"."My Table".name.')],
-    policy: Annotated[str | None, typer.Option(help=f"A policy: {_REFERENCE}; none: the one in force.")] = None,
+    policy: Annotated[str | None, typer.Option(help=f"A policy: {REFERENCE}; none: the one in force.")] = None,
     server: Annotated[str, typer.Option(help="Debezium's topic.prefix; none: rules for any server.")] = ANY_SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Tell which rule decides about a column and why, and which others would, if it were not there."""
     settings = load()
-    found = _read(settings, policy)
+    found = read_policy_at(settings, policy)
     table, name = _column(server, column)
     lookup = Lookup(found)
     groups = lookup.matching(table, name)
@@ -102,7 +102,8 @@ def _print(differences: list[Difference]) -> None:
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) if differences else "no difference")
 
 
-def _read(settings: Settings, reference: str | None) -> Policy:
+def read_policy_at(settings: Settings, reference: str | None) -> Policy:
+    """The policy that a command was told to look at; None: the one in force."""
     from cdc_masker.catalog import commands, open_catalog  # as above
 
     if reference is not None and not reference.isdecimal():
