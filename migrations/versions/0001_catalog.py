@@ -4,9 +4,10 @@ Revision ID: catalog_0001
 
 Everything belongs to the owner role, which can't log in. What is append-only refuses UPDATE, DELETE and TRUNCATE by
 triggers that fire for everybody, the owner and a replicating superuser included. Versions are inserted and signed by the
-functions of `releases.sql` only, and what is about subjects is changed by those of `subjects.sql`. Where the login may make
-event triggers, `guard.sql` keeps all of it from being altered or dropped. Going down works while the tables are empty; the
-roles stay, since other databases of the cluster may use them.
+functions of `releases.sql` only, and what is about subjects is changed by those of `subjects.sql`. What is news to workers is
+told on a channel with the schema's name. Where the login may make event triggers, `guard.sql` keeps all of it from being
+altered or dropped. Going down works while the tables are empty; the roles stay, since other databases of the cluster may use
+them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ GUARD = Path(__file__).parents[1] / "guard.sql"
 READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_quarantine")
 OF_SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
 APPEND_ONLY = (*(table for table in READ_BY_WORKERS if table != "generation"), "erasure_subject", "receipt")
+TOLD = ("policy_version", "policy_signature", "erasure")
 TABLES = (*READ_BY_WORKERS, *OF_SUBJECTS)
 FOR_MIGRATORS = ("release_policy(json, text, text)",)
 FOR_SIGNERS = ("sign_policy(bigint, text, bytea, timestamp with time zone, bytea)",)
@@ -46,6 +48,7 @@ def upgrade() -> None:
     _make_tables(schema)
     _make_tables_of_subjects(schema)
     _make_append_only(schema)
+    _make_told(schema)
     for functions in FUNCTIONS:
         for statement in functions.read_text().split("\n\n\n"):
             op.execute(statement.replace("SCHEMA.", f'"{schema}".'))
@@ -76,6 +79,7 @@ END $$"""
     for table in reversed(TABLES):
         op.drop_table(table, schema=schema)
     op.execute(f'DROP FUNCTION "{schema}".refuse_change()')
+    op.execute(f'DROP FUNCTION "{schema}".tell()')
     op.execute("RESET ROLE")
 
 
@@ -300,6 +304,21 @@ END $$"""
             op.execute(f'ALTER TABLE "{schema}".{table} ENABLE ALWAYS TRIGGER {trigger}')
 
 
+def _make_told(schema: str) -> None:
+    op.execute(
+        f"""\
+CREATE FUNCTION "{schema}".tell() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM pg_notify(TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  RETURN NULL;
+END $$"""
+    )
+    for table in TOLD:
+        op.execute(
+            f'CREATE TRIGGER tell AFTER INSERT ON "{schema}".{table} FOR EACH STATEMENT EXECUTE FUNCTION "{schema}".tell()'
+        )
+
+
 def _grant(schema: str) -> None:
     roles = ("worker", "migrator", "signer", "auditor", "custodian")
     worker, migrator, signer, auditor, custodian = (f'"{schema}_{role}"' for role in roles)
@@ -314,7 +333,7 @@ def _grant(schema: str) -> None:
     for statement in (
         f'REVOKE ALL ON SCHEMA "{schema}" FROM PUBLIC',
         f"REVOKE ALL ON TABLE {named(*TABLES, 'alembic_version')} FROM PUBLIC",
-        f"REVOKE ALL ON FUNCTION {named('refuse_change()', 'policy_seal(text[])', *functions)} FROM PUBLIC",
+        f"REVOKE ALL ON FUNCTION {named('refuse_change()', 'tell()', 'policy_seal(text[])', *functions)} FROM PUBLIC",
         f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {signer}, {auditor}, {custodian}',
         f"GRANT SELECT ON {named(*READ_BY_WORKERS, 'alembic_version')} TO {worker}",
         f"GRANT INSERT ON {named('generation', 'audit_entry', 'audit_quarantine')} TO {worker}",
