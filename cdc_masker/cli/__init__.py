@@ -17,11 +17,14 @@ from cdc_masker.cli import (
     db,
     doctor,
     erase,
+    extent,
+    init,
     keys,
     leaks,
     mask,
     methods,
     policy,
+    policy_test,
     reveal,
     review,
     sealing,
@@ -50,12 +53,15 @@ app.command("methods")(methods.methods)
 app.command("settings")(settings.settings)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)
+app.command("init")(init.init)
 app.command("reveal")(reveal.reveal)
 keys.app.command("erase")(erase.erase)
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
-for command in (review.diff, review.explain, review.history, sealing.verify, sealing.sign, sealing.keygen):
+for command in (extent.coverage, review.diff, review.explain, review.history, sealing.verify, sealing.sign, sealing.keygen):
     policy.app.command()(command)
+policy.app.command()(policy_test.test)
+policy.app.command()(policy_test.preview)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 app.add_typer(connector.app, name="connector")
