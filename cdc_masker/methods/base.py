@@ -147,10 +147,13 @@ class Context:
         return numbers + b"".join(len(text := part.encode()).to_bytes(4, "big") + text for part in parts)
 
     def subject(self, column: str) -> str:
-        """Whom the row is about, by the text of that column. Raises `Unmaskable` where it can't be read."""
+        """Whom the row is about, by the text of that column. Raises `Unmaskable` where it can't be read.
+
+        An empty text names nobody: it stands where the old image of a deletion lacks the column.
+        """
         raw = self.row.get(column)
         text = b"null" if raw is None else bytes(raw)
-        if text == b"null" or text in UNCHANGED or text.startswith((b"{", b"[")):
+        if text in (b"null", b'""') or text in UNCHANGED or text.startswith((b"{", b"[")):
             raise Unmaskable(Misfit.SUBJECT)
         return str(orjson.loads(text)) if text.startswith(b'"') else text.decode()
 

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from cdc_masker import metrics
 from cdc_masker.errors import PolicyError, TransientError, UnverifiedError
-from cdc_masker.events import Record
+from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, check_epoch, resume
@@ -193,3 +193,37 @@ async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -
     await lanes.take(late)
     assert b"cdc_masker_stale_batches_total 1.0" in metrics.render()
     assert lanes.hungry() == []
+
+
+def test_values_that_do_not_fit_are_counted_and_told_once_under_bounded_names(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    def outcome(topic: str, *misfits: tuple[str, str]) -> Outcome:
+        return Outcome(Fate.MASKED, topic, 0, 0, 0, misfits=misfits)
+
+    def counted(column: str, reason: str) -> float:
+        labels = {"topic": "misfits", "column": column, "reason": reason}
+        found = metrics.VALUES_REDACTED.labels(**labels)._value.get()
+        return float(found)
+
+    maskers = Maskers(settings, MemoryPolicies(), new_keyring(), EMPTY)
+    maskers.look(
+        [
+            outcome("misfits", ("email", "format"), ("name", "erased")),
+            outcome("misfits"),
+            outcome("misfits", ("email", "format")),
+        ]
+    )
+    assert (counted("email", "format"), counted("name", "erased")) == (2, 1)
+    with caplog.at_level("WARNING", "cdc_masker.kafka.maskers"):
+        maskers.tell()
+        maskers.tell()
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "misfits: values redacted, since their method can't take them (format): email",
+        "misfits: values redacted, since their method can't take them (erased): name",
+    ]
+
+    maskers.look(outcome("misfits", (f"column {number}", "type")) for number in range(2000))
+    assert counted("(others)", "type") >= 1000
+    assert metrics.render().count(b"cdc_masker_values_redacted_total{") < 1100

@@ -83,6 +83,7 @@ def test_domains_and_epochs_of_one_subject_are_separate() -> None:
         (Kept(missing=frozenset("7")), {"id": 7}, Misfit.SUBJECT),
         (Kept(), {"id": None}, Misfit.SUBJECT),
         (Kept(), {}, Misfit.SUBJECT),
+        (Kept(), {"id": ""}, Misfit.SUBJECT),
         (Kept(), {"id": "__debezium_unavailable_value"}, Misfit.SUBJECT),
     ],
 )
