@@ -142,6 +142,7 @@ audit_entry = Table(
     Column("policy_version", BigInteger, nullable=False),
     Column("policy_digest", Text, nullable=False),
     Column("policy_seal", Text, nullable=False),
+    Column("shape_version", BigInteger),
     Column("key_epoch", Integer, nullable=False),
     Column("masked_at", DateTime(timezone=True), nullable=False),
     Column("worker", Text, nullable=False),
@@ -244,7 +245,7 @@ receipt = Table(
     Column("reason", Text, nullable=False),
     Column("detail", JSON, nullable=False),
 )
-"""What somebody did with keys: `erase`, `reveal`, `destroy_key`. `about` names a domain, a rule or a key."""
+"""What somebody did: `erase`, `reveal`, `destroy`, `weaken`. `about` names a domain, a column, a key or a version."""
 
 APPEND_ONLY = (
     "policy_version",

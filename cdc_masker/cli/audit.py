@@ -56,11 +56,11 @@ def show(
 
 @app.command()
 def receipts(
-    kind: Annotated[str | None, typer.Option(help="Only of this kind: erase, reveal or destroy.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: erase, reveal, destroy or weaken.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many receipts.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all members.")] = False,
 ) -> None:
-    """Print the newest receipts: who erased a subject, revealed a value or destroyed a key, newest first.
+    """Print the newest receipts: who erased a subject, revealed a value, destroyed a key or weakened the policy, newest first.
 
     A subject is shown as the catalog knows it: by a keyed hash.
     """
