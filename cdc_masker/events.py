@@ -85,6 +85,7 @@ class AuditEntry:
     `incarnation` is Kafka's id of the source topic, so that a topic made anew starts over. `counts` maps each fate to its
     number of records. `masked_at` is in milliseconds since the epoch. `policy_digest` is `sha256:…`, and
     so is `policy_seal`, which stands for all versions up to this one; it is empty without a catalog, and for version 0.
+    `shape_version` is the version whose shape the rows keep, None if that is `policy_version` itself.
     """
 
     generation: int
@@ -102,6 +103,7 @@ class AuditEntry:
     worker: str
     program: str
     quarantined: tuple[QuarantineNote, ...] = ()
+    shape_version: int | None = None
 
 
 def output_topic(prefix: str, topic: str, generation: int) -> str:

@@ -19,9 +19,19 @@ __all__ = ["audit_entry", "decode_entry", "encode_entry", "encode_note"]
 
 
 def audit_entry(
-    outcomes: Sequence[Outcome], *, policy: Policy, generation: int, incarnation: str, masked_at: int, worker: str
+    outcomes: Sequence[Outcome],
+    *,
+    policy: Policy,
+    generation: int,
+    incarnation: str,
+    masked_at: int,
+    worker: str,
+    shape_version: int | None = None,
 ) -> AuditEntry:
-    """The entry of one batch: consecutive outcomes, at least one, of one partition. `masked_at` is in ms since the epoch."""
+    """The entry of one batch: consecutive outcomes, at least one, of one partition. `masked_at` is in ms since the epoch.
+
+    `shape_version`: the version whose shape the rows keep, if not that of `policy`.
+    """
     first, last = outcomes[0], outcomes[-1]
     counts = Counter(outcome.fate for outcome in outcomes)
     return AuditEntry(
@@ -35,6 +45,7 @@ def audit_entry(
         policy_version=policy.version,
         policy_digest=policy.digest,
         policy_seal=policy.seal,
+        shape_version=shape_version,
         key_epoch=policy.key_epoch,
         masked_at=masked_at,
         worker=worker,

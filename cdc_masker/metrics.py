@@ -93,7 +93,7 @@ def count_redacted(topic: str, column: str, reason: str) -> str:
     return column
 
 
-def expose(progress: Callable[[], Iterable[Progress]], undecided: Columns, collapsed: Columns) -> None:
+def expose(progress: Callable[[], Iterable[Progress]], undecided: Columns, collapsed: Columns, withheld: Columns) -> None:
     """Has each scrape ask how far the partitions are that this worker has at that moment, and which columns people should
     decide on.
     """
@@ -101,6 +101,7 @@ def expose(progress: Callable[[], Iterable[Progress]], undecided: Columns, colla
     for name, meaning, columns in (
         ("cdc_masker_undecided_columns", "Columns seen that no rule decides on; they are redacted.", undecided),
         ("cdc_masker_collapsed_key_columns", "Key columns seen in which a constant stands.", collapsed),
+        ("cdc_masker_withheld_columns", "Columns seen that wait for a generation in which rows have another shape.", withheld),
     ):
         _registry.register(_Columns(name, meaning, columns))
 

@@ -63,7 +63,8 @@ class Masker:
         self._dropped = frozenset(each.topic for each in policy.envelopes if _drops(each, policy.rules))
         named = {(rule.schema, rule.table) for rule in policy.rules} | {(each.schema, each.table) for each in policy.tables}
         self._prefixes = frozenset(table for schema, table in named if not schema)
-        shape = f";sv={began.version}" if began is not None and later else ""
+        self.shape_version = began.version if began is not None and later else None
+        shape = "" if self.shape_version is None else f";sv={self.shape_version}"
         self._made_by = f"g={generation};pv={policy.version};ke={policy.key_epoch}{shape}"
         self._output_prefix = output_prefix
         self._generation = generation

@@ -32,11 +32,12 @@ __all__ = [
 
 
 class Generation(NamedTuple):
-    """One masked copy of a raw topic. All of it is made under keys of one epoch."""
+    """One masked copy of a raw topic. All of it is made under keys of one epoch, in the shape of one policy version."""
 
     topic: str
     number: int
     key_epoch: int
+    policy_version: int
 
 
 class PolicySource(Protocol):
@@ -50,6 +51,10 @@ class PolicySource(Protocol):
         """
         ...
 
+    async def at(self, version: int) -> Policy:
+        """One version, old or new. Raises as `current` does, and `PolicyError` when there is no such version."""
+        ...
+
 
 class GenerationStore(Protocol):
     """The masked copies that there are."""
@@ -58,8 +63,8 @@ class GenerationStore(Protocol):
         """Those that are being made, or read, in the order of topics and numbers."""
         ...
 
-    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, int]:
-        """By raw topic, the key epoch of its generation `number`; one that is not there yet begins under `policy`.
+    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, Generation]:
+        """By raw topic, its generation `number`; one that is not there yet begins under `policy`.
 
         Whoever registers the same ones at once gets the same answer.
         """

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     session_timeout: Seconds = Field(10.0, description="Seconds until the group gives up a worker that went silent.")
     topic_refresh: Seconds = Field(10.0, description="Seconds between looks for new source topics and partitions.")
     policy_refresh: Seconds = Field(5.0, description="Seconds between looks for a new policy version.")
+    policy_stale_limit: Seconds = Field(
+        900.0, description="Seconds without word from the catalog after which masking under the version in use pauses."
+    )
     subject_cache: int = Field(100_000, ge=1, description="Most subjects whose keys are kept between batches.")
     subject_lease: Seconds = Field(
         30.0, description="Seconds without word from the catalog after which keys of subjects are not used."

@@ -34,18 +34,25 @@ class MemoryPolicies:
                 return policy
         raise PolicyError(f"key epoch {key_epoch}", "no policy of this epoch was released")
 
+    async def at(self, version: int) -> Policy:
+        for policy in self._released:
+            if policy.version == version:
+                return policy
+        raise PolicyError(f"version {version}", "was not released")
+
 
 class MemoryGenerations:
     """A `GenerationStore` in which all generations are live."""
 
     def __init__(self) -> None:
-        self._epochs: dict[tuple[str, int], int] = {}
+        self._generations: dict[tuple[str, int], Generation] = {}
 
     async def live(self) -> list[Generation]:
-        return [Generation(*copy, epoch) for copy, epoch in sorted(self._epochs.items())]
+        return sorted(self._generations.values())
 
-    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, int]:
-        return {topic: self._epochs.setdefault((topic, number), policy.key_epoch) for topic in topics}
+    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, Generation]:
+        began = {topic: Generation(topic, number, policy.key_epoch, policy.version) for topic in topics}
+        return {topic: self._generations.setdefault((topic, number), each) for topic, each in began.items()}
 
 
 class MemoryAudit:

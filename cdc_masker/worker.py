@@ -18,7 +18,7 @@ import resource
 import sys
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,10 +26,12 @@ import faust
 from faust.app.base import BootStrategy
 
 from cdc_masker import metrics
+from cdc_masker.catalog.notices import Notices
 from cdc_masker.errors import CdcMaskerError
 from cdc_masker.kafka import starting
 from cdc_masker.kafka.auditing import AuditCopier
 from cdc_masker.kafka.failing import conceal, fail_stop
+from cdc_masker.kafka.gate import REASONS
 from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.site import Site
 from cdc_masker.kafka.transport import BatchTransport
@@ -76,6 +78,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
         )
         self.settings = settings
         self._resources = AsyncExitStack()
+        self._news = asyncio.Event()
         self.transport = BatchTransport(self, settings)
         # A topic needs a name to be made; the real ones are found later.
         self._sources = self.topic(settings.group, key_serializer="raw", value_serializer="raw", acks=False)
@@ -93,7 +96,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             _refuse(error)
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop("starting", error)
-        metrics.expose(lanes.progress, parts.maskers.undecided, parts.maskers.collapsed)
+        metrics.expose(lanes.progress, parts.maskers.undecided, parts.maskers.collapsed, parts.maskers.withheld)
         self._parts = parts
 
     async def on_started(self) -> None:
@@ -104,6 +107,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             ("copying the audit", AuditCopier(self.settings, self._parts.audit).run()),
             ("measuring the audit lag", self._parts.lag.run()),
             ("looking for policies", self._refresh()),
+            ("hearing news of the catalog", Notices(self.settings, self._wake).run()),
             ("telling that this worker is here", self._parts.presence.run()),
         ):
             self.add_future(_guarded(name, task))
@@ -129,9 +133,15 @@ class MaskerApp(faust.App):  # type: ignore[misc]
 
     async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(self.settings.policy_refresh)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self.settings.policy_refresh)
+            self._news.clear()
             await self._parts.maskers.refresh()
             self._parts.maskers.tell()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._parts.presence.wake()
 
     async def _serve(self, site: Site) -> None:
         await site.start()
@@ -142,9 +152,8 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             return "partitions are being assigned or opened"
         if not self._parts.lag.bearable.is_set():
             return "the audit is too far behind"
-        if not self._parts.maskers.verified.is_set():
-            return "the catalog does not verify"
-        return None
+        closed = self._parts.maskers.gate.closed
+        return None if closed is None else REASONS[closed]
 
 
 async def _guarded(doing: str, task: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,4 @@
-"""The masked copies of raw topics, and the epoch whose keys each was made with."""
+"""The masked copies of raw topics: the epoch whose keys each is made with, and the policy version in whose shape it is."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ __all__ = ["PostgresGenerations"]
 
 LIVE = "live"
 
+_COLUMNS = (generation.c.topic, generation.c.generation, generation.c.key_epoch, generation.c.policy_version)
+
 
 class PostgresGenerations:
     """The port `GenerationStore` on PostgreSQL. `output_prefix` names the output topics of generations it registers."""
@@ -28,13 +30,12 @@ class PostgresGenerations:
 
     async def live(self) -> list[Generation]:
         """All that are live; several of one topic may be."""
-        columns = (generation.c.topic, generation.c.generation, generation.c.key_epoch)
-        wanted = select(*columns).where(generation.c.state == LIVE).order_by(*columns)
+        wanted = select(*_COLUMNS).where(generation.c.state == LIVE).order_by(*_COLUMNS)
         async with self._database.transaction() as connection:
             return [Generation(*row) for row in await connection.execute(wanted)]
 
-    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, int]:
-        """By raw topic, the key epoch of its generation `number`; one that is not there yet begins under `policy`.
+    async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, Generation]:
+        """By raw topic, its generation `number`; one that is not there yet begins under `policy`.
 
         Workers that register the same ones at once agree. Raises `SetupError` for one that is not live any more, or whose
         output topic belongs to another raw topic.
@@ -42,15 +43,15 @@ class PostgresGenerations:
         wanted = sorted(set(topics))
         if not wanted:
             return {}
-        there = select(generation.c.topic, generation.c.key_epoch).where(
+        there = select(*_COLUMNS).where(
             generation.c.topic.in_(wanted), generation.c.generation == number, generation.c.state == LIVE
         )
         async with self._database.transaction() as connection:
-            found = {row.topic: row.key_epoch for row in await connection.execute(there)}
+            found = {row.topic: Generation(*row) for row in await connection.execute(there)}
             if missing := [topic for topic in wanted if topic not in found]:
                 rows = [self._row(number, topic, policy) for topic in missing]
                 await connection.execute(insert(generation).on_conflict_do_nothing(), rows)
-                found = {row.topic: row.key_epoch for row in await connection.execute(there)}
+                found = {row.topic: Generation(*row) for row in await connection.execute(there)}
         for topic in wanted:
             if topic not in found:
                 raise SetupError(

@@ -27,10 +27,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from cdc_masker import evidence, metrics
-from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.errors import PolicyError, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import AuditEntry, Outcome, Record
-from cdc_masker.kafka.alarm import GuardAlarm
-from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.checkpoints import (
     Checkpoint,
     PartitionHalted,
@@ -39,19 +37,14 @@ from cdc_masker.kafka.checkpoints import (
     halted_by_incarnation,
     resume,
 )
-from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.failing import fail_stop
-from cdc_masker.kafka.maskers import Maskers
-from cdc_masker.kafka.presence import Presence
+from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Fenced, Publication, Publisher
-from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
-from cdc_masker.kafka.topics import Topics
-from cdc_masker.pipeline import Masker
-from cdc_masker.ports import AuditStore, GenerationStore
-from cdc_masker.settings import Settings
+from cdc_masker.kafka.subjects import Unconfirmed
+from cdc_masker.policies import EMPTY
 from cdc_masker.subjects import Log
 
-__all__ = ["Batch", "Lane", "Lanes", "Parts", "State"]
+__all__ = ["Batch", "Lane", "Lanes", "State"]
 
 logger = logging.getLogger(__name__)
 
@@ -86,23 +79,6 @@ Seek = Callable[[TopicPartition, int, int], None]
 """Makes the consumer go on at (partition, offset) under the number of an epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What all lanes share."""
-
-    settings: Settings
-    worker: str
-    cluster: Cluster
-    topics: Topics
-    generations: GenerationStore
-    audit: AuditStore
-    lag: AuditLag
-    maskers: Maskers
-    subjects: SubjectKeys
-    presence: Presence
-    alarm: GuardAlarm
-
-
 class Lane:
     """One source partition during one assignment."""
 
@@ -112,6 +88,7 @@ class Lane:
         self._publisher: Publisher | None = None
         self._work: asyncio.Task[None] | None = None
         self._largest = 0
+        self._began = EMPTY
         self._halted: str | None = None
         self.partition = partition
         self.epoch = epoch
@@ -131,14 +108,14 @@ class Lane:
 
     def progress(self) -> metrics.Progress:
         lag = max(self.highwater - self.next, 0)
-        halted = self._halted or (None if self._parts.maskers.verified.is_set() else "catalog")
-        return metrics.Progress(self.partition.topic, self.partition.partition, lag, halted)
+        return metrics.Progress(
+            self.partition.topic, self.partition.partition, lag, self._halted or self._parts.maskers.gate.closed
+        )
 
     async def take(self, batch: Batch) -> None:
         """Masks and publishes a batch. It is finished even if the caller is cancelled, unless the lane is closed."""
         try:
-            await self._parts.lag.bearable.wait()
-            await self._parts.maskers.verified.wait()
+            await self._parts.may_mask()
             if self.state is not State.RUNNING:
                 return
             if batch.start != self.next:
@@ -188,7 +165,7 @@ class Lane:
             raise
         except PartitionHalted as reason:
             self.halt(reason)
-        except SetupError as error:
+        except (SetupError, PolicyError) as error:
             self.halt(PartitionHalted(self.partition.topic, self.partition.partition, "setup", str(error)))
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop(f"opening {self}", error)
@@ -198,7 +175,7 @@ class Lane:
         for seconds in _backoff():
             try:
                 return await self._fence_and_find()
-            except (KafkaError, TransientError, TimeoutError) as error:
+            except (KafkaError, TransientError, UnverifiedError, TimeoutError) as error:
                 logger.warning("%s can't be opened yet (%s); trying again", self, type(error).__name__)
                 await asyncio.sleep(seconds)
         raise AssertionError("the back-off has no end")
@@ -208,8 +185,10 @@ class Lane:
         generation = parts.settings.generation
         output = await parts.topics.ensure_output(topic)
         self._largest = output.largest
-        epochs = await parts.generations.register(generation, [topic], parts.maskers.policy)
-        check_epoch(*self.partition, generation=generation, began=epochs[topic], used=parts.maskers.policy.key_epoch)
+        began = (await parts.generations.register(generation, [topic], parts.maskers.policy))[topic]
+        check_epoch(*self.partition, generation=generation, began=began.key_epoch, used=parts.maskers.policy.key_epoch)
+        self._began = await parts.maskers.beginning(began.policy_version)
+        parts.maskers.get(output.largest, self._began)  # so that rows which can't keep their shape halt it here
         if self._publisher is not None:
             await self._publisher.stop()
         self._publisher = Publisher(parts.settings, self.partition, output)
@@ -246,10 +225,10 @@ class Lane:
     async def _mask_and_publish(self, batch: Batch) -> None:
         assert self._publisher is not None  # the lane runs
         started = time.perf_counter()
-        masker = self._parts.maskers.get(self._largest)  # pinned for the whole batch
         try:
-            while (published := await self._attempt(masker, batch, self._publisher)) is None:
+            while (published := await self._attempt(batch, self._publisher)) is None:
                 await self._parts.subjects.sure()
+                await self._parts.may_mask()
         except Fenced:
             self._fenced()
             return
@@ -267,8 +246,11 @@ class Lane:
         self._parts.maskers.look(outcomes)
         metrics.count(entry, seconds=time.perf_counter() - started)
 
-    async def _attempt(self, masker: Masker, batch: Batch, publisher: Publisher) -> tuple[list[Outcome], AuditEntry] | None:
-        """Masks and publishes the batch; None, and nothing was published, if a subject's key in it may not stand any more."""
+    async def _attempt(self, batch: Batch, publisher: Publisher) -> tuple[list[Outcome], AuditEntry] | None:
+        """Masks and publishes the batch under one policy; None, and nothing was published, if the policy or a subject's key in
+        it may not be used any more.
+        """
+        masker = self._parts.maskers.get(self._largest, self._began)
         log = Log(self.partition.topic, self.incarnation, self.partition.partition)
         with self._parts.subjects.batch(masker.policy.key_epoch, log, batch.end) as subjects:
             outcomes = await subjects.mask(masker, batch.records)
@@ -276,13 +258,20 @@ class Lane:
             entry = evidence.audit_entry(
                 outcomes,
                 policy=masker.policy,
+                shape_version=masker.shape_version,
                 generation=self._parts.settings.generation,
                 incarnation=self.incarnation,
                 masked_at=time.time_ns() // 1_000_000,
                 worker=self._parts.worker,
             )
+
+            def confirm() -> None:
+                subjects.confirm()
+                if self._parts.maskers.gate.closed:
+                    raise Unconfirmed(f"policy version {masker.policy.version} can't be confirmed for a batch of {self}")
+
             try:
-                await publisher.publish(self._publication(outcomes, entry, batch.end), subjects.confirm)
+                await publisher.publish(self._publication(outcomes, entry, batch.end), confirm)
             except Unconfirmed as reason:
                 logger.warning("%s; it is masked again when the catalog was heard from", reason)
                 return None
@@ -353,7 +342,7 @@ class Lanes:
 
     def hungry(self) -> list[TopicPartition]:
         """The partitions whose next batch should be fetched."""
-        if not (self._parts.lag.bearable.is_set() and self._parts.maskers.verified.is_set()):
+        if not self._parts.masking:
             return []
         return [partition for partition, lane in self._lanes.items() if lane.hungry]
 

@@ -1,6 +1,7 @@
 """Which policy masks now, and the maskers made of it.
 
-A worker makes one generation, whose keys are of one epoch: of versions that were released, only those of this epoch count.
+A worker makes one generation, whose keys are of one epoch: of versions that were released, only those of this epoch count. Its
+topics may have begun under different versions, and rows keep the shape in which their topic began.
 
 What always holds: a version is used only when it was verified (the source does that) and it compiles; the version in use is
 never replaced by an older one or by other content under the same number. A version that is refused leaves the one before in
@@ -15,12 +16,13 @@ import logging
 from collections.abc import Iterable
 
 from cdc_masker import metrics, plugins
-from cdc_masker.errors import CdcMaskerError, PolicyError, TransientError, UnverifiedError
+from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import Outcome
 from cdc_masker.guard import EgressGuard
+from cdc_masker.kafka.gate import REASONS, Gate
 from cdc_masker.methods import Keys
 from cdc_masker.pipeline import Masker
-from cdc_masker.policies import Policy
+from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.ports import PolicySource
 from cdc_masker.settings import Settings
 from cdc_masker.subjects import derivations
@@ -31,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Maskers:
-    """Maskers under the policy in use, by the largest batch that their output takes."""
+    """Maskers under the policy in use, by the largest batch that their output takes and the version that it began under."""
 
     def __init__(self, settings: Settings, source: PolicySource, keys: Keys, policy: Policy) -> None:
         self._settings = settings
@@ -39,14 +41,14 @@ class Maskers:
         self._keys = keys
         self._known = plugins.methods(settings)
         self._policy = policy
-        self._maskers: dict[int, Masker] = {}
+        self._maskers: dict[tuple[int, int], Masker] = {}
+        self._beginnings = {EMPTY.version: EMPTY, policy.version: policy}
         self._news = asyncio.Event()
-        self.verified = asyncio.Event()
-        """Set while masking may go on: the last look found the catalog as it was released, or found no server."""
-        self.verified.set()
+        self._closed: str | None = None
+        self.gate = Gate(settings.policy_stale_limit)
         self._told: dict[tuple[str, str], set[str]] = {}
         self._misfits: dict[tuple[str, str], set[str]] = {}
-        self.get(1 << 20)  # so that a policy that does not compile is refused here
+        self.get(1 << 20, policy)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
         metrics.KEY_EPOCH.set(policy.key_epoch)
         metrics.GENERATION.set(settings.generation)
@@ -56,11 +58,20 @@ class Maskers:
         """The version in use."""
         return self._policy
 
-    def get(self, largest: int) -> Masker:
-        """The masker for topics whose record batches may have `largest` bytes."""
-        masker = self._maskers.get(largest)
+    async def beginning(self, version: int) -> Policy:
+        """The version under which a topic began. Raises as `PolicySource.at` does."""
+        if version not in self._beginnings:
+            self._beginnings[version] = await self._source.at(version)
+        return self._beginnings[version]
+
+    def get(self, largest: int, began: Policy) -> Masker:
+        """The masker for topics whose record batches may have `largest` bytes and which began under that version, one that
+        `beginning` gave. Raises `PolicyError` when their rows can't keep its shape.
+        """
+        wanted = largest, began.version
+        masker = self._maskers.get(wanted)
         if masker is None:
-            masker = self._maskers[largest] = self._masker(self._policy, largest)
+            masker = self._maskers[wanted] = self._masker(self._policy, *wanted)
         return masker
 
     def undecided(self) -> dict[str, frozenset[str]]:
@@ -70,6 +81,10 @@ class Maskers:
     def collapsed(self) -> dict[str, frozenset[str]]:
         """By topic, the key columns seen under the policy in use in which a constant stands."""
         return _union(masker.collapsed() for masker in self._maskers.values())
+
+    def withheld(self) -> dict[str, frozenset[str]]:
+        """By topic, the columns seen that are not masked as the policy in use says, since rows would get another shape."""
+        return _union(masker.withheld() for masker in self._maskers.values())
 
     def look(self, outcomes: Iterable[Outcome]) -> None:
         """Counts the values of a published batch that were redacted since their method could not take them."""
@@ -86,6 +101,7 @@ class Maskers:
         for problem, found in (
             ("redacted, since no rule decides or its method does not fit the type", self.undecided()),
             ("a constant in the key, so different rows get the same key", self.collapsed()),
+            ("redacted or left out until a new generation, since rows would get another shape", self.withheld()),
             *((f"values redacted, since their method can't take them ({reason})", misfits[reason]) for reason in misfits),
         ):
             for topic, columns in found.items():
@@ -100,26 +116,31 @@ class Maskers:
 
     async def refresh(self) -> None:
         """Looks for a new version and uses it from the next batch on. Never raises for a version that is not fit."""
+        asked = self.gate.now()
         try:
             policy = await self._source.current(self._policy.key_epoch)
-            self._trust()
-            if (policy.version, policy.digest) == (self._policy.version, self._policy.digest):
-                return
-            self._replace(policy)
-        except TransientError:
-            logger.warning("the catalog can't be reached; masking goes on under policy version %d", self._policy.version)
+            self.gate.confirm(asked)
+            if (policy.version, policy.digest) != (self._policy.version, self._policy.digest):
+                self._replace(policy)
+        except (TransientError, SetupError) as error:
+            if not self.gate.closed:
+                logger.warning("%s; masking goes on under policy version %d for a while", error, self._policy.version)
         except UnverifiedError as error:
-            self._distrust(error)
+            self.gate.refuse()
+            metrics.POLICIES_REFUSED.inc()
+            logger.error("%s; `cdc-masker policy verify` says where it does not", error)
         except PolicyError as error:
-            self._trust()
+            self.gate.confirm(asked)
             self._refuse(error)
         except CdcMaskerError as error:
             self._refuse(error)
+        self._tell_gate()
 
     def _replace(self, policy: Policy) -> None:
         if policy.version <= self._policy.version:
             raise PolicyError("version", f"{policy.version} is not newer than {self._policy.version}, which is in use")
-        maskers = {largest: self._masker(policy, largest) for largest in self._maskers}
+        self._beginnings[policy.version] = policy
+        maskers = {wanted: self._masker(policy, *wanted) for wanted in self._maskers}
         self._policy, self._maskers = policy, maskers
         self._news.set()
         self._news = asyncio.Event()
@@ -130,23 +151,22 @@ class Maskers:
         metrics.POLICIES_REFUSED.inc()
         logger.error("%s; masking goes on under policy version %d", error, self._policy.version)
 
-    def _distrust(self, error: UnverifiedError) -> None:
-        self.verified.clear()
-        metrics.POLICIES_REFUSED.inc()
-        logger.error("%s; masking pauses until the catalog verifies, `cdc-masker policy verify` says where it does not", error)
+    def _tell_gate(self) -> None:
+        closed = self.gate.closed
+        if closed is not None and closed != self._closed:
+            logger.error("%s: masking pauses until it is there and verifies", REASONS[closed])
+        if closed is None and self._closed is not None:
+            logger.info("the catalog is there and verifies: masking goes on")
+        self._closed = closed
 
-    def _trust(self) -> None:
-        if not self.verified.is_set():
-            self.verified.set()
-            logger.info("the catalog verifies again: masking goes on")
-
-    def _masker(self, policy: Policy, largest: int) -> Masker:
+    def _masker(self, policy: Policy, largest: int, began: int) -> Masker:
         for purpose in derivations(policy):  # a key that is missing is found now, not at the first subject
             self._keys.derive(*purpose)
         return Masker(
             policy,
             self._keys,
             generation=self._settings.generation,
+            began=self._beginnings[began],
             output_prefix=self._settings.output_prefix,
             max_record_bytes=largest,
             guard=EgressGuard(self._settings.guard_every),

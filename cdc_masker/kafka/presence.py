@@ -47,6 +47,11 @@ class Presence:
         self._worker = uuid4()
         self._knows: int | None = None
         self._away = False
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be news."""
+        self._woken.set()
 
     async def tell(self) -> None:
         """Tells once, and acknowledges what it hears as soon as that is true. Raises `TransientError`."""
@@ -67,7 +72,9 @@ class Presence:
     async def run(self) -> None:
         """Tells for ever; while the catalog is away, keys can't be confirmed once the lease is over."""
         while True:
-            await asyncio.sleep(self._lease / _SHARE)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._lease / _SHARE)
+            self._woken.clear()
             try:
                 await self.tell()
             except TransientError as error:

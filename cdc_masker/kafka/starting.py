@@ -22,8 +22,8 @@ from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.cluster import Cluster
-from cdc_masker.kafka.lanes import Parts
 from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.presence import Presence
 from cdc_masker.kafka.subjects import SubjectKeys
 from cdc_masker.kafka.topics import Topics

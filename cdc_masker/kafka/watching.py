@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from aiokafka.errors import KafkaError
 
 from cdc_masker.errors import SetupError, TransientError
-from cdc_masker.kafka.lanes import Lanes, Parts
+from cdc_masker.kafka.lanes import Lanes
+from cdc_masker.kafka.parts import Parts
 
 __all__ = ["Watcher"]
 

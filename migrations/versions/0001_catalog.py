@@ -184,6 +184,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("policy_version", sa.BigInteger, nullable=False),
         sa.Column("policy_digest", sa.Text, nullable=False),
         sa.Column("policy_seal", sa.Text, nullable=False),
+        sa.Column("shape_version", sa.BigInteger),
         sa.Column("key_epoch", sa.Integer, nullable=False),
         sa.Column("masked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("worker", sa.Text, nullable=False),

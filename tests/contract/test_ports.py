@@ -33,6 +33,7 @@ ENTRY = AuditEntry(
     policy_version=1,
     policy_digest="sha256:00",
     policy_seal="sha256:01",
+    shape_version=0,
     key_epoch=1,
     masked_at=1_700_000_000_123,
     worker="worker-1",
@@ -122,27 +123,38 @@ async def test_policies_of_another_epoch_are_not_met(rotated: PolicySource) -> N
         await rotated.current(3)
 
 
+async def test_each_version_can_be_had(rotated: PolicySource) -> None:
+    assert [((await rotated.at(version)).version, (await rotated.at(version)).key_epoch) for version in (3, 1, 2)] == [
+        (3, 2),
+        (1, 1),
+        (2, 1),
+    ]
+    with pytest.raises(PolicyError, match="version 4"):
+        await rotated.at(4)
+
+
 FIRST, SECOND = Policy.of(3), Policy.of(4, key_epoch=2)
 
 
-async def test_a_generation_keeps_the_epoch_that_it_began_under(generations: GenerationStore) -> None:
+async def test_a_generation_keeps_the_epoch_and_the_version_that_it_began_under(generations: GenerationStore) -> None:
     assert await generations.live() == []
     assert await generations.register(1, [], FIRST) == {}
-    assert await generations.register(1, ["b", "a", "b"], FIRST) == {"a": 1, "b": 1}
-    assert await generations.register(1, ["b", "c"], SECOND) == {"b": 1, "c": 2}
+    a, b, c = Generation("a", 1, 1, 3), Generation("b", 1, 1, 3), Generation("c", 1, 2, 4)
+    assert await generations.register(1, ["b", "a", "b"], FIRST) == {"a": a, "b": b}
+    assert await generations.register(1, ["b", "c"], SECOND) == {"b": b, "c": c}
 
 
 async def test_generations_of_a_topic_live_beside_each_other(generations: GenerationStore) -> None:
     await generations.register(2, ["b", "a"], SECOND)
     await generations.register(1, ["a"], FIRST)
-    assert await generations.live() == [Generation("a", 1, 1), Generation("a", 2, 2), Generation("b", 2, 2)]
+    assert await generations.live() == [Generation("a", 1, 1, 3), Generation("a", 2, 2, 4), Generation("b", 2, 2, 4)]
 
 
 async def test_generations_agree_when_asked_at_once(generations: GenerationStore) -> None:
     topics = [f"topic-{number}" for number in range(20)]
     asked = [generations.register(1, topics[start:], policy) for start in range(4) for policy in (FIRST, SECOND)]
     answers = await asyncio.gather(*asked)
-    live = {generation.topic: generation.key_epoch for generation in await generations.live()}
+    live = {generation.topic: generation for generation in await generations.live()}
     assert sorted(live) == sorted(topics)
     assert all(answer.items() <= live.items() for answer in answers)
 

@@ -16,8 +16,9 @@ from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, check_epoch, resume
 from cdc_masker.kafka.cluster import Cluster
-from cdc_masker.kafka.lanes import Batch, Lanes, Parts
+from cdc_masker.kafka.lanes import Batch, Lanes
 from cdc_masker.kafka.maskers import Maskers
+from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.presence import Presence
 from cdc_masker.kafka.subjects import SubjectKeys
 from cdc_masker.kafka.topics import Topics
@@ -91,19 +92,19 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def test_a_policy_is_replaced_by_a_newer_one_only(settings: Settings) -> None:
     source = MemoryPolicies(policy(2))
     maskers = Maskers(settings, source, new_keyring(), policy(2))
-    before = maskers.get(1 << 20)
+    before = maskers.get(1 << 20, EMPTY)
     for refused in (policy(1), policy(2, "redact"), policy(3, "no-such-method")):
         count = policies_refused()
         source.release(refused)
         await maskers.refresh()
-        assert maskers.get(1 << 20) is before
+        assert maskers.get(1 << 20, EMPTY) is before
         assert policies_refused() == count + 1
     changed = asyncio.ensure_future(maskers.changed())
     await asyncio.sleep(0)
     source.release(policy(4))
     await maskers.refresh()
     await asyncio.wait_for(changed, 1)
-    assert maskers.policy.version == maskers.get(1 << 20).policy.version == 4
+    assert maskers.policy.version == maskers.get(1 << 20, EMPTY).policy.version == 4
     assert before.policy.version == 2  # a batch that holds it is masked by it to its end
 
 
@@ -121,7 +122,7 @@ class Unverified(MemoryPolicies):
 async def test_a_catalog_that_does_not_verify_stops_masking_until_it_does(settings: Settings) -> None:
     source = Unverified(policy(2))
     maskers = Maskers(settings, source, new_keyring(), policy(2))
-    assert maskers.verified.is_set()
+    assert maskers.gate.closed is None
     for wrong, goes_on in (
         (TransientError("away"), True),
         (PolicyError("version 3", "comes from unmerged revisions"), True),
@@ -133,7 +134,7 @@ async def test_a_catalog_that_does_not_verify_stops_masking_until_it_does(settin
     ):
         source.wrong = wrong
         await maskers.refresh()
-        assert maskers.verified.is_set() == goes_on
+        assert (maskers.gate.closed is None) == goes_on
         assert maskers.policy.version == 2
 
 
