@@ -89,7 +89,7 @@ def _fresh(component: Component, members: Members, standing: Standing) -> Join:
     name, types = str(component.name), [column.connect for _, column in members]
     tokenize = Tokenize(domain=name)
     if (space := standing.domains.get(name)) is not None:
-        if not space.per_subject and _agree(tokenize, space, types):
+        if _agree(tokenize, space, types):
             return Join(tokenize.name, name)
         return Join(None, note=f"domain {name!r} is declared so that it can't take it")
     if _agree(tokenize, Domain(name=name), types):

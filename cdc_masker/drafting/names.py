@@ -230,8 +230,8 @@ _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 
 def _words(text: str) -> frozenset[str]:
     """The words of a text, or of a name in snake or camel case, and up to four of them that follow each other, as one."""
-    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
-    words = [word.casefold() for word in _PARTS.findall("".join(each for each in plain if not unicodedata.combining(each)))]
+    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss"))  # an accent ends a part, as a blank does
+    words = [word.casefold() for word in _PARTS.findall(plain)]
     return frozenset(
         "".join(words[start : start + length]) for length in range(1, _LONGEST + 1) for start in range(len(words) - length + 1)
     )

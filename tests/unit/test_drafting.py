@@ -184,6 +184,19 @@ def test_columns_follow_what_is_decided_about_those_they_refer_to() -> None:
     assert proposed(given_, decided(encrypted))["orders.customer_id"].method == "encrypt"
     hidden = rule("id", "redact", table="customers")
     assert proposed(given_, decided(hidden))["orders.customer_id"].method == "redact"
+    by_email = source(CUSTOMERS, table("orders", column("email")), links=(link("orders.email", "customers.email"),))
+    assert proposed(by_email, decided(rule("email", "redact", table="customers")))["orders.email"].method == "redact"
+    tenant = rule("id", "tokenize", table="customers", type="integer", domain="customer", subject="email")
+    per_subject = decided(tenant, domains=(Domain(name="customer", per_subject=True),))
+    assert proposed(given_, per_subject)["orders.customer_id"].params == {}
+    both = source(
+        CUSTOMERS,
+        ORDERS,
+        table("returns", column("customer_id", "integer")),
+        links=(LINKS[0], link("returns.customer_id", "orders.customer_id")),
+    )
+    apart = [rule(name, "tokenize", table=of, domain=of) for of, name in (("customers", "id"), ("orders", "customer_id"))]
+    assert proposed(both, decided(*apart))["returns.customer_id"].method == "redact"
     for other in (rule("id", "keep", table="customers"), rule("id", "tokenize", table="customers")):
         made = draft(decided(other), given_)
         assert made.proposals[-1].rule.method == "redact"
