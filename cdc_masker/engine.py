@@ -143,16 +143,7 @@ class Engine:
             if not isinstance(transform, Drop)
         )
         kept = frozenset(name for name, transform in transforms.items() if isinstance(transform, Keep))
-        masked = tuple(
-            MaskedColumn(
-                name,
-                not (isinstance(each, Rewrite) or (isinstance(each, Compute | Contextual) and each.may_return_input)),
-                not (isinstance(each, Compute | Contextual) and each.may_return_number),
-                orjson.dumps(each.value) if isinstance(each, Constant) else None,
-            )
-            for name, each in transforms.items()
-            if name not in kept
-        )
+        masked = tuple(_expected(name, transform) for name, transform in transforms.items() if name not in kept)
         columns = ((name, type_) for name, type_ in layout if name not in passing)
         undecided = frozenset(name for name, type_ in columns if not self._fits(self._decision(table, name), type_))
         constant = (name for name in key if isinstance(transforms.get(name), Constant))
@@ -288,6 +279,18 @@ def _check(rule: Rule, known: Registry, domains: Mapping[str, Domain]) -> None:
     if method.needs_type and declared is None:
         raise PolicyError(rule.place, f"method {method.name} needs the column's type; state it as in PostgreSQL")
     method.check(rule.place, declared, domains)
+
+
+def _expected(name: str, transform: Transform) -> MaskedColumn:
+    """What the egress guard is told of a column that is not kept."""
+    match transform:
+        case Constant(value, _):
+            return MaskedColumn(name, True, constant=orjson.dumps(value))
+        case Compute(_, type_, same, same_number) | Contextual(_, type_, same, same_number):
+            near = same or (isinstance(transform, Contextual) and transform.may_return_another)
+            return MaskedColumn(name, not same, not same_number, orjson.dumps(redaction(type_).value), near)
+        case _:
+            return MaskedColumn(name, not isinstance(transform, Rewrite))
 
 
 def _cell(name: str, transform: Transform, *, strict: bool) -> Cell | None:

@@ -6,13 +6,15 @@ it knows nothing but which columns those are, and which of them have a method th
 - one of the latter that stands in its field as it came in;
 - a long text of any column that is not kept, standing in another such column, in the key or in a header.
 
-Null, neutral constants and the markers of unchanged large values say nothing, and a text that a kept column of the same raw
-row holds too was decided to be seen: neither is a finding. A finding names the column and never the value. Which records are
-looked at follows from their offsets, so that a replay looks at the same ones.
+Null, neutral constants and the markers of unchanged large values say nothing. A text that a kept column of the same raw row
+holds too was decided to be seen, and so was one that a method shows in its own column, as the first of a month where dates are
+cut to it. A number or date that is cut or moved may be what another column held. None of these is a finding. A finding names
+the column and never the value. Which records are looked at follows from their offsets, so that a replay looks at the same ones.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -60,19 +62,23 @@ _MARKERS = (
 )
 
 _OF_NUMBERS = b"-0123456789"
+_MEASURE = re.compile(rb'"[-+0-9.:TZ ]+"')
 
 _Row = Mapping[str, msgspec.Raw]
 
 
 class MaskedColumn(NamedTuple):
-    """A column that is not kept: its name, whether its values always change, whether its numbers do, and the text that always
-    stands there, if one does. A raw value that happens to be this text says nothing.
+    """A column that is not kept: its name, whether its values always change, whether its numbers do, and the text that stands
+    there always, or for what could not be masked. A raw value that happens to be this text says nothing.
+
+    `near`: what comes out is a value like those that go in, so that it can be what another column held.
     """
 
     name: str
     changes: bool
     numbers_change: bool = True
     constant: bytes | None = None
+    near: bool = False
 
 
 class Expectation(Protocol):
@@ -104,44 +110,62 @@ class EgressGuard:
         long: list[tuple[str, str, bytes]] = []
         for place, (row, expected) in rows.items():
             fields = shown[place]
-            for name, changes, numbers_change, constant in expected.masked:
+            for name, changes, numbers_change, constant, _ in expected.masked:
                 text = bytes(row[name])
                 if text in _SAYS_NOTHING or text == constant:
                     continue
                 if not numbers_change and text[0] in _OF_NUMBERS:
                     continue
-                if changes and name in fields and bytes(fields[name]) == text and not _is_marker(text):
-                    raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
+                if name in fields and bytes(fields[name]) == text and not _is_marker(text):
+                    if changes:
+                        raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
+                    continue
                 if len(text) >= LONG:
                     long.append((place, name, text))
         if long:
             _search(long, _masked_parts(outcome, shown, rows), rows)
 
 
-def _search(long: list[tuple[str, str, bytes]], parts: list[tuple[str, bytes]], rows: _Rows) -> None:
+class _Part(NamedTuple):
+    """Where no raw text may stand: the column, '' for key and headers, and the form of raw values that can stand there."""
+
+    column: str
+    text: bytes
+    form: bytes = b""
+
+
+def _search(long: list[tuple[str, str, bytes]], parts: list[_Part], rows: _Rows) -> None:
     """Raises when the content of a long text stands in a part that is not a field of its name, nor in any kept column."""
-    everything = b"\n".join([part for _, part in parts])
+    everything = b"\n".join([part.text for part in parts])
     for place, name, text in long:
-        content = text[1:-1]
+        form = _form(text)
+        content = text if form == b"0" else text[1:-1]
         if (
             content in everything  # hardly ever
-            and any(content in part for column, part in parts if column != name)
+            and any(content in part.text for part in parts if part.column != name and not (form and part.form == form))
             and not any(content in bytes(row[kept]) for row, expected in rows.values() for kept in expected.kept)
             and not _is_marker(text)
         ):
             raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
 
 
-def _masked_parts(outcome: Outcome, shown: Mapping[str, _Row], rows: _Rows) -> list[tuple[str, bytes]]:
-    """Where no raw text may stand: masked fields with their names, the key and the headers."""
+def _masked_parts(outcome: Outcome, shown: Mapping[str, _Row], rows: _Rows) -> list[_Part]:
+    """Masked fields with their names, the key and the headers."""
     around = [outcome.key or b"", *(value or b"" for _, value in outcome.headers)]
     fields = (
-        (name, bytes(shown[place][name]))
-        for place, (_, expected) in rows.items()
-        for name, *_ in expected.masked
-        if name in shown[place]  # else it was dropped
+        _Part(column.name, bytes(shown[place][column.name]), _form(bytes(row[column.name])) if column.near else b"")
+        for place, (row, expected) in rows.items()
+        for column in expected.masked
+        if column.name in shown[place]  # else it was dropped
     )
-    return [*(("", part) for part in around), *fields]
+    return [*(_Part("", part) for part in around), *fields]
+
+
+def _form(text: bytes) -> bytes:
+    """Alike for numbers, for numbers and dates as texts, and for structs such as decimals and points; empty for other texts."""
+    if text[0] in _OF_NUMBERS:
+        return b"0"
+    return text[:1] if text.startswith(b"{") or _MEASURE.fullmatch(text) else b""
 
 
 def _is_marker(text: bytes) -> bool:

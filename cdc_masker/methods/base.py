@@ -232,12 +232,16 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class Contextual:
-    """Like `Compute`, of a function that needs to know what is around the value, too."""
+    """Like `Compute`, of a function that needs to know what is around the value, too.
+
+    `may_return_another`: what comes out is never what went in, but may well be what another column of the row held.
+    """
 
     function: Callable[[Any, Context], Any]
     type: Type | None
     may_return_input: bool = False
     may_return_number: bool = False
+    may_return_another: bool = False
 
 
 @dataclass(frozen=True, slots=True)

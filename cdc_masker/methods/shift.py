@@ -73,7 +73,7 @@ class DateShift(Method, frozen=True):
 
             return rewrite(value, moved)
 
-        return Contextual(shifted, column.type)
+        return Contextual(shifted, column.type, may_return_another=True)
 
     def _shift(self, column: Column, keys: Keys) -> Callable[[Context], int]:
         """The number of days for the subject of a row."""
