@@ -21,7 +21,10 @@ __all__ = ["Noise"]
 
 _STEPWISE = frozenset((Kind.SMALL_INTEGER, Kind.INTEGER, Kind.DATE))
 _TEMPORAL = frozenset((Kind.DATE, Kind.TIME, Kind.TIMESTAMP))
+_NOWHERE = Decimal(0)
 _PARTS = 1 << 64
+_TOLD = 12
+"""So many digits of a distance come out: with as many as `_PARTS` has, they would tell which part was drawn, and the number."""
 # Rounded to the last digit as the standard of decimal arithmetic says, the same on every machine: no libm promises that.
 _ARITHMETIC = Arithmetic(prec=28)
 
@@ -59,19 +62,20 @@ class Noise(Method, frozen=True):
         chance = _laplace(self.scale, self.bound) if self.scale is not None else _uniform(self.bound)
         bound = exact(self.bound)
 
-        def distance(context: Context, digits: int) -> Decimal:
-            """By chance, at most `bound` in either direction, with so many digits after the point."""
+        def shift(number: Decimal, context: Context, digits: int) -> Decimal:
+            """Moved by chance, at most `bound` in either direction, and rounded to so many digits after the point."""
             step = Decimal(1).scaleb(-digits)
-            found = chance(draw(context)).quantize(step, context=EXACT)
-            return found if abs(found) <= bound else EXACT.subtract(found, step.copy_sign(found))
+            found = EXACT.add(number, chance(draw(context))).quantize(step, context=EXACT)
+            distance = EXACT.subtract(found, number)
+            return found if abs(distance) <= bound else EXACT.subtract(found, step.copy_sign(distance))
 
         kind = None if type_ is None else kind_of(type_)
         if kind in _TEMPORAL:
-            return Contextual(_moved_moments(type_, kind, distance), type_, may_return_input=True)
-        return Contextual(_moved_numbers(type_, bound, distance), type_, may_return_input=True)
+            return Contextual(_moved_moments(type_, kind, shift), type_, may_return_input=True)
+        return Contextual(_moved_numbers(type_, bound, shift), type_, may_return_input=True)
 
 
-_Distance = Callable[[Context, int], Decimal]
+_Shift = Callable[[Decimal, Context, int], Decimal]
 
 
 def _uniform(bound: float) -> Callable[[int], Decimal]:
@@ -98,14 +102,15 @@ def _laplace(scale: float, bound: float) -> Callable[[int], Decimal]:
     return chance
 
 
-def _moved_numbers(type_: Type | None, bound: Decimal, distance: _Distance) -> Masking:
+def _moved_numbers(type_: Type | None, bound: Decimal, shift: _Shift) -> Masking:
     rewrite, range_ = numbers.rewriting(type_), numbers.limits(type_)
     telling = max(0, 2 - bound.adjusted())  # so many digits after the point that the distance has three
+    finest = _TOLD - 1 - bound.adjusted()
 
     def move(value: Any, context: Context) -> Any:
         def moved(number: Decimal) -> Decimal:
             digits = numbers.scale(type_, max(numbers.decimals(number), telling))
-            number = EXACT.add(number, distance(context, digits))
+            number = shift(number, context, min(digits, finest))
             return number if range_ is None else min(max(number, range_[0]), range_[1])
 
         return rewrite(value, moved)
@@ -113,11 +118,11 @@ def _moved_numbers(type_: Type | None, bound: Decimal, distance: _Distance) -> M
     return move
 
 
-def _moved_moments(type_: Type | None, kind: Kind | None, distance: _Distance) -> Masking:
+def _moved_moments(type_: Type | None, kind: Kind | None, shift: _Shift) -> Masking:
     rewrite, (first, last) = times.rewriting(type_), times.limits(type_)
     unit, digits = (times.DAY, 0) if kind is Kind.DATE else (times.SECOND, 9)
 
     def move(value: Any, context: Context) -> Any:
-        return rewrite(value, lambda moment: min(max(moment + int(distance(context, digits) * unit), first), last))
+        return rewrite(value, lambda moment: min(max(moment + int(shift(_NOWHERE, context, digits) * unit), first), last))
 
     return move
