@@ -20,7 +20,7 @@ from cdc_masker.sealing import START, Link, Release, Signature, check_link, chec
 
 __all__ = ["Chain", "Known", "read_release"]
 
-_SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+_SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 _RULES = select(
     policy_rule.c.server,
     policy_rule.c.table_schema.label("schema"),
