@@ -327,11 +327,18 @@ class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return True
         if type(self) is type(other):
             return self == other or self.shows_no_more_than(other)
+        if Disclosure.EQUALITY in self.discloses and not (self.joins_nothing and other.joins_nothing):
+            return False  # equal to what, differs
         return self.discloses <= other.discloses and not self.discloses & _OF_THE_VALUE
 
     def shows_no_more_than(self, other: Self) -> bool:
         """Whether its parameters let less of a value through than those of another one of its class."""
         return False
+
+    @property
+    def joins_nothing(self) -> bool:
+        """Whether it compares values of one column only, and all of them: no rule's `domain` or `subject` says otherwise."""
+        return getattr(self, "domain", None) is None and self.named_subject is None
 
     @property
     def tells_equal(self) -> bool:

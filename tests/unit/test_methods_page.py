@@ -11,7 +11,11 @@ from typer.testing import CliRunner
 from cdc_masker.cli import app
 from cdc_masker.methods import METHODS, Disclosure, Method, Uniqueness
 from cdc_masker.methods.constant import Fixed, KeepValue, Null, Redact
+from cdc_masker.methods.encrypt import Encrypt
+from cdc_masker.methods.fpe import Fpe
 from cdc_masker.methods.partial import Partial, Truncate
+from cdc_masker.methods.pseudonym import Pseudonym
+from cdc_masker.methods.shift import DateShift
 from cdc_masker.methods.token import Tokenize
 from tests.unit.methods_page import PAGE, text
 
@@ -27,6 +31,11 @@ SAMPLES: list[Method] = [
     Partial(first=2, last=2),
     Tokenize(),
     Tokenize(domain="d"),
+    Encrypt(),
+    Encrypt(domain="d", subject="id"),
+    Fpe(alphabet="digits"),
+    Pseudonym(kind="name"),
+    DateShift(domain="d", subject="id"),
 ]
 
 
@@ -68,6 +77,8 @@ def test_no_weaker_is_a_partial_order() -> None:
         (Redact(), Truncate(length=0)),
         (Truncate(length=1), Truncate(length=5)),
         (Tokenize(), KeepValue()),
+        (Tokenize(domain="d"), KeepValue()),
+        (Tokenize(), Encrypt()),
         (Partial(first=2, last=2), KeepValue()),
     ],
 )
@@ -83,6 +94,11 @@ def test_what_tells_less_is_stronger(strong: Method, weak: Method) -> None:
         (Truncate(length=1), Partial(first=1)),
         (Tokenize(), Truncate(length=1)),
         (Tokenize(), Tokenize(domain="d")),
+        (Tokenize(domain="d"), Encrypt()),
+        (Tokenize(domain="d"), Fpe(alphabet="digits", domain="d")),
+        (Tokenize(domain="d"), Pseudonym(kind="name")),
+        (Tokenize(), Encrypt(domain="d", subject="id")),
+        (Tokenize(), DateShift(domain="d", subject="id")),
     ],
 )
 def test_what_tells_other_things_cannot_be_compared(one: Method, other: Method) -> None:
