@@ -7,8 +7,13 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from cdc_masker.stack import Database, Stack
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
