@@ -27,6 +27,11 @@ ENCODINGS = (
 )
 """Every encoding there is. `+N`: the value begins N bytes into a group of three."""
 
+# A date tells nobody: as a text with a midnight, or as a count of milli-, micro- or nanoseconds.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]00:00(?::00(?:\.0+)?)?)?(?:Z|[+-]\d\d(?::?\d\d){0,2})?", re.ASCII)
+_COUNT = re.compile(r"-?\d{1,20}", re.ASCII)
+_DAY_MS = 86_400_000
+
 _TELLING = 18  # six letters, or nine digits
 _PER_LETTER_BYTE, _PER_DIGIT = 3, 2
 _LEAST_BYTES = 7
@@ -55,11 +60,14 @@ def telling(value: bytes) -> bool:
     """Whether a value says enough for finding it to mean something.
 
     A digit counts two, a letter three for each of its bytes in UTF-8, and 18 are needed, with three different ones among
-    them: six letters or nine digits are enough. Of bytes that are no text, seven are needed, three of them different.
+    them: six letters or nine digits are enough. Of bytes that are no text, seven are needed, three of them different. A date
+    with no time of day but midnight is not telling: thousands of people share it.
     """
     text = _text(value)
     if text is None:
         return len(value) >= _LEAST_BYTES and len(set(value)) >= _LEAST_DISTINCT
+    if _DATE.fullmatch(text) or (_COUNT.fullmatch(text) and int(text) % _DAY_MS == 0):
+        return False
     counting = [character for character in text if character.isalnum()]
     weight = sum(_PER_DIGIT if character.isdigit() else _PER_LETTER_BYTE * _width(character) for character in counting)
     return weight >= _TELLING and len(set(counting)) >= _LEAST_DISTINCT

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -19,9 +20,14 @@ _Params = Mapping[str, Any]
 
 
 def shown(rule: Rule, value: Any) -> Any:
-    """What stands in the output of that value by the rule's parameters: a constant, or parts of a text. None: nothing."""
+    """What stands in the output of that value by the rule's parameters: a constant, parts of a text, or a coarser number.
+
+    None: nothing.
+    """
     if rule.method == "fixed":
         return str(rule.params.get("value", ""))
+    if rule.method in _OF_NUMBER and isinstance(value, str):
+        return _written(_OF_NUMBER[rule.method], rule.params, value)
     if isinstance(value, Number) or not isinstance(value, str):
         return None
     of_text = _OF_TEXT.get(rule.method)
@@ -76,16 +82,13 @@ def _country(_params: _Params, text: str) -> list[str]:
     return [f"+{found[1][:digits]}" for digits in (1, 2, 3)] if found else []
 
 
-def _start(pattern: str) -> Callable[[_Params, str], list[str]]:
-    """Of a date that is the start already, all of it."""
-    return lambda _params, text: [text] if re.match(pattern, text) else []
+def _postcode(params: _Params, text: str) -> list[str]:
+    return [re.sub("[ -]", "", text)[: params.get("length", 3)].upper()]
 
 
 def _all(_params: _Params, text: str) -> list[str]:
     return [text]
 
-
-_MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(?![:.\d])"
 
 _OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {
     "truncate": _truncated,
@@ -95,8 +98,41 @@ _OF_TEXT: dict[str, Callable[[_Params, str], list[str]]] = {
     "url": _origin,
     "card": _card_ends,
     "phone": _country,
-    "year": _start(rf"\d{{4}}-01-01({_MIDNIGHT}|(?![T ]))"),
-    "month": _start(rf"\d{{4}}-\d\d-01({_MIDNIGHT}|(?![T ]))"),
-    "date": _start(rf"\d{{4}}-\d\d-\d\d{_MIDNIGHT}"),
+    "postcode": _postcode,
     "scrub": _all,
 }
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,1000}(?:\.[0-9]{1,1000})?(?:[eE][-+]?[0-9]{1,3})?")
+_EXACT = Context(prec=3_000)
+
+
+def _written(coarser: Callable[[_Params, Decimal], Decimal], params: _Params, text: str) -> list[str]:
+    """The coarser number in each way to write it: with its digits after the point, without zeros, as a float."""
+    if not _NUMBER.fullmatch(text):
+        return []
+    number = coarser(params, Decimal(text))
+    return [f"{number:f}", f"{_EXACT.plus(number.normalize(_EXACT)):f}", str(float(number))]
+
+
+def _bucket(params: _Params, number: Decimal) -> Decimal:
+    size, offset, *ends = (_exact(params.get(name)) for name in ("size", "offset", "min", "max"))
+    least, greatest = ends
+    size, offset = size or Decimal(1), offset or Decimal(0)
+    number = number if least is None else max(number, least)
+    number = number if greatest is None else min(number, greatest)
+    # Whole buckets, by a division whose remainder is never below zero.
+    buckets = _EXACT.divide(_EXACT.subtract(number, offset), size).to_integral_value(ROUND_FLOOR)
+    return _EXACT.add(_EXACT.multiply(buckets, size), offset)
+
+
+def _rounded(params: _Params, number: Decimal) -> Decimal:
+    step = Decimal(1).scaleb(-params.get("digits", 0))
+    return number.quantize(step, ROUND_HALF_EVEN, _EXACT)
+
+
+def _exact(number: float | None) -> Decimal | None:
+    return None if number is None else Decimal(repr(number))
+
+
+_OF_NUMBER: dict[str, Callable[[_Params, Decimal], Decimal]] = {"bucket": _bucket, "round": _rounded}

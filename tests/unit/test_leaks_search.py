@@ -75,13 +75,25 @@ def test_every_encoding_has_a_form() -> None:
     assert texts | {form.encoding for form in forms(b"\xff\xfe\xfd\xfc\xfb\xfa\xf9")} == set(ENCODINGS)
 
 
-@pytest.mark.parametrize("value", ["123456789", "Okafor", "171-40-2486", "王小明", "AB12 CDE", "2026-11-21T06:21:11.496231Z"])
+@pytest.mark.parametrize(
+    "value", ["123456789", "Okafor", "171-40-2486", "王小明", "AB12 CDE", "2026-11-21T00:00:00.5Z", "1795219200001"]
+)
 def test_values_that_are_telling(value: str) -> None:
     assert telling(value.encode())
     assert found(value.encode(), b'{"a":"' + value.encode() + b'"}')
 
 
-@pytest.mark.parametrize("value", ["", "12345678", "Smith", "2026-11-21", "127.0.0.1", "aaaaaaaa", "xyxyxyxyxy", "- . -"])
+_DATES = [
+    "2026-11-21",
+    "2026-11-21Z",
+    "2026-11-21T00:00:00Z",
+    "2026-11-21 00:00:00.000+02",
+    "1795219200000",
+    "-1795219200000000",
+]
+
+
+@pytest.mark.parametrize("value", ["", "12345678", "Smith", "127.0.0.1", "aaaaaaaa", "xyxyxyxyxy", "- . -", *_DATES])
 def test_values_that_tell_too_little(value: str) -> None:
     assert not telling(value.encode())
     assert forms(value.encode()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from cdc_masker import methods
 from cdc_masker.leaks.leaves import Number
 from cdc_masker.leaks.shown import shown
 from cdc_masker.methods import Column, Compute
+from cdc_masker.schemas import Type
 from tests.unit.building import KEYS, rule
 
 _LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=8)
@@ -70,8 +72,39 @@ def test_what_a_method_shows_is_all_told(
 
 
 @pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("bucket", {"size": 100}),
+        ("bucket", {"size": 0.25, "offset": 0.1, "min": -5, "max": 5e8}),
+        ("round", {"digits": 1}),
+        ("round", {"digits": -3}),
+    ],
+)
+@given(data=st.data())
+def test_a_coarser_number_is_told_however_it_is_written(method: str, params: dict[str, Any], data: st.DataObject) -> None:
+    number = data.draw(st.integers(-(1 << 60), 1 << 60))
+    stated = rule("c", method, **params)
+    for base, value in (("int64", number), ("double", number / 64), ("string", f"{number}.{abs(number) % 1000}")):
+        transform = methods.build(stated).compile(Column(place="c", type=Type(base=base), domain="own"), KEYS)
+        assert isinstance(transform, Compute)
+        output = str(transform.function(value))
+        told = shown(stated, value if isinstance(value, str) else Number(repr(value)))
+        assert output in told or (base == "int64" and any(output == str(round(Decimal(each))) for each in told))
+
+
+def test_of_a_postcode_the_beginning_is_told() -> None:
+    transform = methods.build(stated := rule("c", "postcode", length=5, sparse=[])).compile(
+        Column(place="c", type=None, domain="own"), KEYS
+    )
+    assert isinstance(transform, Compute)
+    assert shown(stated, "sw1a-1 aa") == [transform.function("sw1a-1 aa")] == ["SW1A1"]
+
+
+@pytest.mark.parametrize(
     ("method", "text"),
     [
+        ("bucket", "many"),
+        ("round", "NaN"),
         ("email", "nobody"),
         ("email", "@example.com"),
         ("ip", "elsewhere"),
