@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -50,9 +51,9 @@ def test_it_migrates_away_from_the_repository(installed: Path, tmp_path: Path) -
 
 
 def test_a_repository_of_policies_finds_it(installed: Path, tmp_path: Path) -> None:
-    """The `alembic.ini` of docs/policies.md, as it stands there."""
+    """With the revision of docs/policies.md, as it stands there."""
     page = (ROOT / "docs" / "policies.md").read_text()
-    (tmp_path / "alembic.ini").write_text(page.split("```ini\n")[1].split("```")[0])
+    shutil.copy(installed / "cdc_masker" / "cli" / "repository" / "alembic.ini", tmp_path)
     (tmp_path / "versions").mkdir()
     page_revision = page.split("```python\n")[1].split("```")[0]
     (tmp_path / "versions" / "0001_shop.py").write_text(page_revision)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,6 +232,24 @@ def test_a_record_that_is_quarantined_fails_its_case_and_those_that_refer_to_it(
 def test_a_topics_shape_makes_no_difference() -> None:
     shapes = [EnvelopeShape(topic="server.crm.people", shape="flattened")]
     assert told(case("expect: {id: kept}"), policy(*RULES, envelopes=shapes)) == [None]
+
+
+def test_the_example_of_the_documentation_holds() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+    rules = [
+        *(Rule(schema="crm", table="customers", column=each, method="keep") for each in ("id", "profile")),
+        rule("phone", "partial", table="customers", last=2),
+        *(
+            Rule(schema="crm", table=table, column=column, path=path, type=type_, method="tokenize", params={"domain": "email"})
+            for table, column, path, type_ in (
+                ("customers", "email", None, "text"),
+                ("customers", "profile", "$.contact.email", "jsonb"),
+                ("orders", "customer_email", None, "text"),
+            )
+        ),
+    ]
+    rules[1] = msgspec.structs.replace(rules[1], type="jsonb")
+    assert told(page.split("```yaml\n")[1].split("```")[0], policy(*rules)) == [None] * 7
 
 
 def test_results_are_the_same_each_time() -> None:

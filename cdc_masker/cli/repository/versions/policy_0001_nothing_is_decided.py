@@ -5,6 +5,8 @@ Revision ID: policy_0001
 
 from __future__ import annotations
 
+from alembic import op
+
 revision = "policy_0001"
 down_revision = None
 branch_labels = "policy"
