@@ -81,7 +81,8 @@ class RowPlan:
         """The masked row as JSON text; `context` is its record's. Raises `InputError` when the row has other columns than the
         layout, or a value that a strict rule can't take.
         """
-        if len(row) != self.width:
+        dropped = self.width - len(self.cells)
+        if len(row) != self.width or (dropped and row.keys() != self.transforms.keys()):  # the others are looked up below
             raise InputError(Reason.SCHEMA_MISMATCH, place)
         context.place, context.row = place, row
         try:
