@@ -1,4 +1,4 @@
-"""`cdc-masker doctor`: what leaks outside of cdc-masker."""
+"""`cdc-masker doctor`: what leaks or loses outside of cdc-masker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["doctor"]
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Look for settings of Kafka Connect, Kafka and the connections that let raw values out; exit code 1 on errors."""
+    """Look for what lets raw values out or loses records: in Kafka Connect, Kafka, connections, catalog and source database.
+
+    Exit code 0: no error, though there may be warnings; 1: an error; 2: something could not be looked at.
+    """
     found = asyncio.run(examine(settings.load()))
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
