@@ -10,17 +10,18 @@ import pytest
 from aiokafka import TopicPartition
 
 from cdc_masker import metrics
-from cdc_masker.errors import PolicyError, TransientError, UnverifiedError
+from cdc_masker.errors import PolicyError, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, check_epoch, resume
 from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.gate import Gate
 from cdc_masker.kafka.lanes import Batch, Lanes
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.presence import Presence
-from cdc_masker.kafka.subjects import SubjectKeys
+from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.kafka.wire import Committed
 from cdc_masker.keys import Keyring, new_keyring
@@ -83,6 +84,24 @@ def policies_refused() -> float:
     return float(line.split()[1])
 
 
+def parts_of(settings: Settings, source: MemoryPolicies, policy: Policy) -> Parts:
+    cluster, keys = Cluster(settings), new_keyring()
+    subjects = SubjectKeys(settings, MemorySubjects(), keys)
+    return Parts(
+        settings=settings,
+        worker="test",
+        cluster=cluster,
+        topics=Topics(cluster, settings),
+        generations=MemoryGenerations(),
+        audit=MemoryAudit(),
+        lag=AuditLag(settings, cluster),
+        maskers=Maskers(settings, source, keys, policy),
+        subjects=subjects,
+        presence=Presence(settings, "test", MemorySubjects(), subjects),
+        alarm=GuardAlarm(settings.guard_limit),
+    )
+
+
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
@@ -106,6 +125,13 @@ async def test_a_policy_is_replaced_by_a_newer_one_only(settings: Settings) -> N
     await asyncio.wait_for(changed, 1)
     assert maskers.policy.version == maskers.get(1 << 20, EMPTY).policy.version == 4
     assert before.policy.version == 2  # a batch that holds it is masked by it to its end
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Unverified(MemoryPolicies):
@@ -136,6 +162,44 @@ async def test_a_catalog_that_does_not_verify_stops_masking_until_it_does(settin
         await maskers.refresh()
         assert (maskers.gate.closed is None) == goes_on
         assert maskers.policy.version == 2
+
+
+async def test_a_catalog_that_is_not_heard_from_stops_masking_after_a_while(settings: Settings) -> None:
+    source, clock = Unverified(policy(2)), Clock()
+    parts = parts_of(settings, source, policy(2))
+    maskers = parts.maskers
+    maskers.gate = Gate(10, clock=clock)
+    for wrong in (TransientError("away"), SetupError("PostgreSQL refused the login")):
+        clock.now, source.wrong = clock.now + 9, None
+        await maskers.refresh()
+        source.wrong = wrong
+        clock.now += 9
+        await maskers.refresh()
+        assert parts.masking
+        parts.confirm()
+        clock.now += 1
+        assert not parts.masking
+        with pytest.raises(Unconfirmed, match="version 2"):
+            parts.confirm()
+        waiting = asyncio.ensure_future(parts.may_mask())
+        source.wrong = PolicyError("version 3", "comes from unmerged revisions")  # so it was heard from
+        await maskers.refresh()
+        await asyncio.wait_for(waiting, 1)
+
+
+async def test_rows_keep_the_shape_of_the_version_under_which_their_topic_began(settings: Settings) -> None:
+    source = MemoryPolicies(policy(1, "keep"))
+    for version, method in ((2, "drop"), (3, "null")):
+        source.release(policy(version, method))
+    maskers = Maskers(settings, source, new_keyring(), policy(2, "drop"))
+    first = await maskers.beginning(1)
+    assert (first.version, await maskers.beginning(0)) == (1, EMPTY)
+    for version in (2, 3):
+        shapes = [maskers.get(1 << 20, began).shape_version for began in (first, await maskers.beginning(2))]
+        assert (maskers.policy.version, shapes) == (version, [1, None if version == 2 else 2])
+        await maskers.refresh()
+    with pytest.raises(PolicyError, match="version 9"):
+        await maskers.beginning(9)
 
 
 async def test_a_policy_of_another_epoch_is_for_other_generations(settings: Settings) -> None:
@@ -173,22 +237,7 @@ def test_a_policy_that_does_not_compile_is_refused_at_the_start(settings: Settin
 
 
 async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -> None:
-    cluster, keys = Cluster(settings), new_keyring()
-    subjects = SubjectKeys(settings, MemorySubjects(), keys)
-    parts = Parts(
-        settings=settings,
-        worker="test",
-        cluster=cluster,
-        topics=Topics(cluster, settings),
-        generations=MemoryGenerations(),
-        audit=MemoryAudit(),
-        lag=AuditLag(settings, cluster),
-        maskers=Maskers(settings, MemoryPolicies(), keys, EMPTY),
-        subjects=subjects,
-        presence=Presence(settings, "test", MemorySubjects(), subjects),
-        alarm=GuardAlarm(settings.guard_limit),
-    )
-    lanes = Lanes(parts)
+    lanes = Lanes(parts_of(settings, MemoryPolicies(), EMPTY))
     late = Batch(TopicPartition("raw", 0), 1, 0, 1, 1, (Record("raw", 0, 0, 0, None, b"canary"),))
     assert "canary" not in repr(late)
     await lanes.take(late)
