@@ -131,8 +131,9 @@ class Engine:
         Names that are `passing` are no columns, unless a rule names them: they are kept. Raises `InputError` when the key has a
         column whose rule is not fit for a key.
         """
+        types = dict(layout)
         for name in key:
-            self._check_key(table, name, key)
+            self._check_key(table, name, types.get(name), key)
         wanted = {name: self._decide(table, name, type_, name in key, name in passing) for name, type_ in layout}
         transforms = {name: self._in_shape(wanted[name], table, name, type_, key, name in passing) for name, type_ in layout}
         withheld = frozenset(name for name in wanted if transforms[name] is not wanted[name])
@@ -176,7 +177,7 @@ class Engine:
         type_ = type_ or self._declared(table, name) or self._began._declared(table, name)
         try:
             if name in key:
-                self._began._check_key(table, name, key)
+                self._began._check_key(table, name, type_, key)
             began = self._began._decide(table, name, type_, name in key, passing)
         except InputError:  # such records were quarantined: the column had no shape
             return wanted
@@ -238,7 +239,7 @@ class Engine:
         decision = self._decision(table, name)
         return isinstance(decision, Rule) and decision.allow_uniqueness_loss
 
-    def _check_key(self, table: Table, name: str, key: frozenset[str]) -> None:
+    def _check_key(self, table: Table, name: str, type_: Type | None, key: frozenset[str]) -> None:
         """Raises `InputError` unless equal keys stay equal, and distinct ones distinct or the rule accepts that they don't."""
         decision = self._decision(table, name)
         if decision is None:
@@ -250,7 +251,9 @@ class Engine:
                 method.deterministic
                 and not isinstance(method, DropColumn)
                 and (subject is None or subject in key)
-                and (method.keeps_distinct(self._domains) or decision.allow_uniqueness_loss)
+                and (
+                    decision.allow_uniqueness_loss or method.keeps_distinct(self._domains, type_ or self._declared(table, name))
+                )
             )
             if fits:
                 return

@@ -129,7 +129,7 @@ def _of_column(standing: Standing, table: SourceTable, column: SourceColumn) -> 
         problem = f"method {method.name} can't be used on type {column.type}, so that it is redacted"
         yield _finding(name, Word.UNDECIDED, problem, "use another method, or allow_small_domain where that is why")
         return
-    yield from _uniqueness(standing, table, name, rule, method)
+    yield from _uniqueness(standing, table, column, rule, method)
     yield from _exposed(standing, table, column, method)
 
 
@@ -138,7 +138,8 @@ def _same(stated: Type | None, column: SourceColumn) -> bool:
     return stated == (column.connect or from_postgres("bytea"))
 
 
-def _uniqueness(standing: Standing, table: SourceTable, name: ColumnName, rule: Rule, method: Method) -> Iterator[Finding]:
+def _uniqueness(standing: Standing, table: SourceTable, column: SourceColumn, rule: Rule, method: Method) -> Iterator[Finding]:
+    name = ColumnName(table.schema, table.name, column.name)
     in_key, uniques = name.column in table.key, table.uniques(name.column)
     if in_key:
         if isinstance(method, DropColumn) or not method.deterministic:
@@ -149,7 +150,7 @@ def _uniqueness(standing: Standing, table: SourceTable, name: ColumnName, rule: 
             problem = "it is in the key, and masked under a subject that is not"
             yield _finding(name, Word.LOSSY, problem, "use a domain that is not per subject")
             return
-    if not (in_key or uniques) or method.keeps_distinct(standing.domains):
+    if not (in_key or uniques) or method.keeps_distinct(standing.domains, column.connect):
         return
     where = uniques[0].words if uniques else "the key"
     if not rule.allow_uniqueness_loss and (in_key or method.uniqueness is not Uniqueness.NOT_GUARANTEED):

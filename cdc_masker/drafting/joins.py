@@ -14,6 +14,7 @@ from cdc_masker.drafting.links import Component
 from cdc_masker.drafting.standing import Standing
 from cdc_masker.drafting.tables import ColumnName, SourceColumn
 from cdc_masker.errors import PolicyError
+from cdc_masker.kinds import Kind
 from cdc_masker.methods import Disclosure
 from cdc_masker.methods.canonical import Joining, form_of
 from cdc_masker.methods.encrypt import Encrypt
@@ -69,11 +70,15 @@ def join(component: Component, members: Members, standing: Standing) -> Join:
 
 
 def _agree(method: Keyed, space: Domain, types: Sequence[Type | None]) -> bool:
-    """Whether columns of these types get equal outputs for equal values in a domain as it is declared."""
+    """Whether columns of these types get equal outputs for equal values in a domain as it is declared, and texts are taken as
+    texts: read as numbers or uuids, distinct ones can be equal.
+    """
     if not all(type_ is not None and _can(method, space, type_) for type_ in types):
         return False
     if isinstance(method, Joining):
-        return len({form_of(space, type_, named=True) for type_ in types}) <= 1
+        forms = {form_of(space, type_, named=True) for type_ in types}
+        texts = any(type_ is not None and type_.is_text for type_ in types)
+        return len(forms) <= 1 and not (texts and any(form is not None and form.kind is not Kind.TEXT for form in forms))
     return _alike(types)
 
 
@@ -95,7 +100,7 @@ def _fresh(component: Component, members: Members, standing: Standing) -> Join:
     if _agree(tokenize, Domain(name=name), types):
         return Join(tokenize.name, name)
     integers = all(type_ is not None and type_.integer_bits is not None for type_ in types)
-    for type_ in ("bigint",) if integers else ("numeric", "text"):
+    for type_ in ("bigint",) if integers else ("text", "numeric"):
         declared = Domain(name=name, type=type_)
         if _agree(tokenize, declared, types):
             return Join(tokenize.name, name, declared)

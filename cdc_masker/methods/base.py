@@ -350,8 +350,11 @@ class Method(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """How many outputs there are, each as likely, where distinct values may meet in one; None: that can't be said."""
         return None
 
-    def keeps_distinct(self, domains: Mapping[str, Domain]) -> bool:
-        """Whether distinct values of one column (and one subject) stay distinct; `domains` are those that are declared."""
+    def keeps_distinct(self, domains: Mapping[str, Domain], type_: Type | None) -> bool:
+        """Whether distinct values of one column of that type (and one subject) stay distinct; None: nothing tells the type.
+
+        `domains` are those that are declared.
+        """
         return self.uniqueness is Uniqueness.PRESERVED
 
     def compile(self, column: Column, keys: Keys) -> Transform:

@@ -247,9 +247,14 @@ class Joining(Keyed, frozen=True):
         if kind_of(declared) not in _JOINING[form.kind]:
             raise PolicyError(place, f"values of this type can't be compared in domain {space.name!r}, of type {space.type}")
 
-    def keeps_distinct(self, domains: Mapping[str, Domain]) -> bool:
+    def keeps_distinct(self, domains: Mapping[str, Domain], type_: Type | None) -> bool:
+        """Not where a domain calls texts equal that are not: `7` and `007` in one of numbers, `A` and `a` in one that folds."""
         space = domains.get(self.domain or "")
-        return super().keeps_distinct(domains) and (space is None or not space.fold_case)
+        if space is None:
+            return super().keeps_distinct(domains, type_)
+        form = form_of(space, type_, named=True)
+        read = type_ is not None and type_.is_text and form is not None and form.kind is not Kind.TEXT
+        return super().keeps_distinct(domains, type_) and not space.fold_case and not read
 
     def form(self, column: Column) -> Form | None:
         return form_of(column.space(self.domain), column.type, named=self.domain is not None)

@@ -232,11 +232,28 @@ def test_integers_under_keys_of_subjects_are_compared_as_texts(type_: str | None
     assert reader(form, None if type_ is None else from_postgres(type_))(value) == b"5"
 
 
-@pytest.mark.parametrize(("fold_case", "fits"), [(False, True), (True, False)])
-def test_a_domain_that_folds_case_is_no_domain_of_keys(fold_case: bool, fits: bool) -> None:
-    rules, domains = [rule("c", "tokenize", domain="d")], [Domain(name="d", type="text", fold_case=fold_case)]
+@pytest.mark.parametrize(
+    ("column", "form", "fold_case", "fits"),
+    [
+        ("text", "text", False, True),
+        ("text", "text", True, False),
+        ("text", "bigint", False, False),
+        ("text", "numeric", False, False),
+        ("text", "uuid", False, False),
+        ("bigint", "bigint", False, True),
+        ("bigint", "numeric", False, True),
+        ("bigint", "text", False, True),
+        ("uuid", "uuid", False, True),
+    ],
+)
+@pytest.mark.parametrize("with_schema", [True, False])
+def test_a_domain_that_calls_distinct_texts_equal_is_no_domain_of_keys(
+    column: str, form: str, fold_case: bool, fits: bool, with_schema: bool
+) -> None:
+    """`7` and `007` are two rows."""
+    rules, domains = [rule("c", "tokenize", type=column, domain="d")], [Domain(name="d", type=form, fold_case=fold_case)]
     engine = Engine(Policy.of(1, rules=rules, domains=domains), KEYS)
-    table, layout = Table("shop", "crm", "people", "shop.crm.people"), (("c", Type(base="string")),)
+    table, layout = Table("shop", "crm", "people", "shop.crm.people"), (("c", from_postgres(column) if with_schema else None),)
     if fits:
         engine.compile(table, layout, frozenset("c"))
     else:

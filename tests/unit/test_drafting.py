@@ -81,8 +81,9 @@ def test_keys_stay_distinct(given_: Source) -> None:
     rules = drafted(made)
     for each in given_.tables:
         for name in each.key:
-            method = methods.build(rules[ColumnName(*each.full_name, name)])
-            assert method.keeps_distinct(domains)
+            method, column = methods.build(rules[ColumnName(*each.full_name, name)]), each.column(name)
+            assert column is not None
+            assert method.keeps_distinct(domains, column.connect)
             assert method.deterministic
 
 
