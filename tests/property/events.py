@@ -150,6 +150,22 @@ _METHODS: SearchStrategy[tuple[str | None, dict[str, Any]]] = st.one_of(
     st.tuples(st.just("truncate"), st.fixed_dictionaries({"length": st.integers(0, 5)})),
     st.tuples(st.just("partial"), st.fixed_dictionaries({"first": st.integers(0, 3), "last": st.integers(1, 3)})),
     st.tuples(st.just("fixed"), st.fixed_dictionaries({"value": st.sampled_from(["x", 3, 2.5, True])})),
+    st.sampled_from(
+        [
+            ("encrypt", {}),
+            ("encrypt", {"domain": "e"}),
+            ("pseudonym", {"kind": "name"}),
+            ("fpe", {"alphabet": "alphanumeric"}),
+            ("card", {}),
+            ("phone", {}),
+            ("ip", {}),
+            ("postcode", {"sparse": []}),
+            ("bucket", {"size": 1000}),
+            ("round", {"digits": -2}),
+            ("age", {}),
+            ("geo", {"degrees": 0.5}),
+        ]
+    ),
 )
 
 
