@@ -82,6 +82,12 @@ def test_keys_and_all_images_are_looked_at() -> None:
     assert {example.after for example in changed.examples} == {KEPT}
 
 
+def test_there_are_no_more_than_three_examples() -> None:
+    records = [record(change(after={"id": number})) for number in range(20)]
+    (changed,) = previewed(NOTHING, policy(rule("id", "tokenize", type="bigint")), *records).columns
+    assert (changed.records, len(changed.examples)) == (20, 3)
+
+
 def test_events_with_schemas_are_looked_at() -> None:
     columns = {"id": {"type": "int64"}, "mail": {"type": "string"}}
     value = described(envelope_schema(columns), change(after={"id": 7, "mail": CANARY}))
