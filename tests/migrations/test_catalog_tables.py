@@ -104,7 +104,7 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
     rows = {
         "policy_version": "(1, null, '', '', '', 1, '[]', '[]', '[]', '[]', '', '[]', '', null, now(), '')",
         "generation": "('t', 1, 'masked.t', 'live', 0, 1)",
-        "audit_entry": "(1, 'i', 't', 0, 0, 0, 1, 0, 0, 0, 0, '', '', 1, now(), '', '')",
+        "audit_entry": "(1, 'i', 't', 0, 0, 0, 1, 0, 0, 0, 0, '', '', null, 1, now(), '', '')",
     }
     needs = {
         "policy_rule": "policy_version",

@@ -22,7 +22,7 @@ TABLES = (*READ_BY_WORKERS, *SUBJECTS)
 ASKED = """'[{{"place": 0, "domain": "d", "epoch": 1, "name": "{name}", "candidate": "ff", "renew": false}}]'"""
 SUBJECT = """'[{{"domain": "d", "name": "{name}"}}]'"""
 WORKER_ID = "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'"
-ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, 0, '', '', 1, now(), '', '')"
+ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, 0, '', '', null, 1, now(), '', '')"
 NOTE = "(1, 'i', 't', 0, {offset}, {offset}, 0, 'not_json')"
 
 
