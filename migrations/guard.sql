@@ -4,6 +4,17 @@
 -- the owner of a schema may drop whatever is in it.
 DO $guard$ BEGIN
   CREATE SCHEMA IF NOT EXISTS "@catalog@_guard";
+  GRANT USAGE ON SCHEMA "@catalog@_guard" TO PUBLIC; -- whoever alters anything in this database runs these functions
+  CREATE OR REPLACE FUNCTION "@catalog@_guard".present() RETURNS SETOF text
+  LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'table ' || relname FROM pg_class WHERE relnamespace = to_regnamespace('"@catalog@"') AND relkind IN ('r', 'p')
+    UNION SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = to_regnamespace('"@catalog@"')
+  $$;
+  -- What is there now, for good: whatever is renamed or moved has another name when a trigger sees it.
+  EXECUTE format(
+    'CREATE OR REPLACE FUNCTION "@catalog@_guard".held() RETURNS text[] LANGUAGE sql IMMUTABLE AS %L',
+    format('SELECT %L::text[]', ARRAY(SELECT "@catalog@_guard".present()))
+  );
   CREATE OR REPLACE FUNCTION "@catalog@_guard".refuse_alter() RETURNS event_trigger
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
   DECLARE
@@ -18,6 +29,11 @@ DO $guard$ BEGIN
     LOOP
       RAISE EXCEPTION '% of %: the catalog is guarded', one.command_tag, one.object_identity;
     END LOOP;
+    IF TG_TAG LIKE 'ALTER %' AND EXISTS (
+      SELECT unnest("@catalog@_guard".held()) EXCEPT SELECT "@catalog@_guard".present()
+    ) THEN
+      RAISE EXCEPTION '% of something in %: the catalog is guarded', TG_TAG, '@catalog@';
+    END IF;
   END $$;
   CREATE OR REPLACE FUNCTION "@catalog@_guard".refuse_drop() RETURNS event_trigger
   LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -29,6 +29,7 @@ _COLUMNS = (
     "offsets",
     *(fate.value for fate in Fate),
     "policy",
+    "seal",
     "epoch",
     "worker",
 )
@@ -126,6 +127,7 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
         f"{entry.first_offset}-{entry.last_offset}",
         *(str(entry.counts.get(fate, 0)) for fate in Fate),
         str(entry.policy_version),
+        entry.policy_seal.removeprefix("sha256:")[:12],
         str(entry.key_epoch),
         entry.worker,
     )
