@@ -136,7 +136,7 @@ def _floats(greatest: Decimal) -> Rewriting:
         number = change(given)
         if abs(number) > greatest:
             raise Unmaskable(Misfit.RANGE)
-        return float(number)
+        return float(number) + 0.0  # of zero it drops the sign, which was that of the value
 
     return rewrite
 

@@ -49,6 +49,13 @@ def test_a_number_becomes_the_lower_bound_of_its_bucket(params: dict[str, Any], 
     assert type(found) is type(number)
 
 
+@pytest.mark.parametrize(("method", "params"), [("round", {"digits": 0}), ("geo", {"degrees": 1}), ("age", {})])
+@pytest.mark.parametrize("type_", [None, from_postgres("float8")])
+def test_zero_does_not_tell_from_which_side(method: str, params: dict[str, Any], type_: Type | None) -> None:
+    for number in (-0.0, 0.0) if method == "age" else (-0.3, -0.0, 0.3):
+        assert str(masking(method, type_, **params)(number)) == "0.0"
+
+
 @pytest.mark.parametrize(
     ("digits", "number", "rounded"),
     [(0, 2.5, 2.0), (0, 3.5, 4.0), (0, -2.5, -2.0), (1, 0.15, 0.2), (1, 0.25, 0.2), (3, 1.5, 1.5), (-2, 149, 100)],
