@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, ClassVar
 
 import msgspec
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.kinds import Kind
+from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.methods.base import (
     EVERY_KIND,
     Column,
@@ -22,6 +23,7 @@ from cdc_masker.methods.base import (
     Uniqueness,
     redaction,
 )
+from cdc_masker.methods.numbers import limits
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type
 
@@ -96,13 +98,11 @@ class Fixed(Method, frozen=True):
             return False
         if type_.base == "boolean":
             return isinstance(self.value, bool)
-        if type_.base in _INTEGER_BITS:
-            half = 1 << (_INTEGER_BITS[type_.base] - 1)
-            return isinstance(self.value, int) and not isinstance(self.value, bool) and -half <= self.value < half
-        return type_.base in ("float", "double") and isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        range_ = limits(type_)
+        if range_ is None or isinstance(self.value, str | bool):
+            return False
+        whole = kind_of(type_) is not Kind.FLOAT
+        return range_[0] <= Decimal(self.value) <= range_[1] and not (whole and isinstance(self.value, float))
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         return Constant(self.value, redaction(column.type).type)
-
-
-_INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}

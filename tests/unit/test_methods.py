@@ -94,6 +94,9 @@ def test_fixed_is_the_value_that_was_given(value: Any) -> None:
         ("boolean", 1),
         ("double precision", "x"),
         ("double precision", False),
+        ("real", 1e39),
+        ("real", -1e39),
+        ("smallint", 1.0),
         ("uuid", "x"),
         ("date", 1),
         ("numeric", 1),
@@ -112,7 +115,16 @@ def test_fixed_refuses_a_number_that_json_readers_lose(value: int) -> None:
 
 @pytest.mark.parametrize(
     ("type_name", "value"),
-    [("text", "x"), ("enum", "x"), ("integer", -(2**31)), ("bigint", 2**63 - 1), ("real", 1), ("float8", 0.5), ("bool", True)],
+    [
+        ("text", "x"),
+        ("enum", "x"),
+        ("integer", -(2**31)),
+        ("bigint", 2**63 - 1),
+        ("real", 3e38),
+        ("real", 1),
+        ("float8", 0.5),
+        ("bool", True),
+    ],
 )
 def test_fixed_takes_a_value_that_fits(type_name: str, value: Any) -> None:
     check(Policy.of(1, rules=[rule("c", "fixed", type=type_name, value=value)]))
