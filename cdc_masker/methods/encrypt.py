@@ -16,7 +16,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.kinds import Kind
+from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.methods.base import EVERY_KIND, Column, Disclosure, Keys, Misfit, Transform, Uniqueness, Unmaskable
 from cdc_masker.methods.canonical import INEXACT
 from cdc_masker.methods.subjects import Keyed
@@ -27,6 +27,8 @@ __all__ = ["PURPOSES", "Encrypt", "associated"]
 
 PURPOSES = ("encrypt.mac", "encrypt.ctr")
 """What the two halves of the key are for, in the order of RFC 5297: the key of S2V and that of CTR."""
+
+_WHOLE = frozenset((Kind.SMALL_INTEGER, Kind.INTEGER))
 
 
 class Encrypt(Keyed, frozen=True):
@@ -49,14 +51,16 @@ class Encrypt(Keyed, frozen=True):
 
     def compile(self, column: Column, keys: Keys) -> Transform:
         data = associated(column.space(self.domain), column.epoch)
-        typed = column.type is not None
+        kind = None if column.type is None else kind_of(column.type)
 
         def make(mac: bytes, ctr: bytes) -> Callable[[Any], str]:
             seal = AESSIV(mac + ctr).encrypt
 
             def encrypt(value: Any) -> str:
-                if not typed:
+                if kind is None:
                     _check(value)
+                elif kind in _WHOLE and type(value) is not int:  # one of more than 64 bits was read as another number
+                    raise Unmaskable
                 return (
                     base64.urlsafe_b64encode(seal(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), data)).rstrip(b"=").decode()
                 )

@@ -82,6 +82,14 @@ def test_what_describes_itself_and_may_have_been_misread_is_not_taken(value: Any
         encrypted(value)
 
 
+@pytest.mark.parametrize("number", ["12345678901234567890123", "12345678901234567890124"])
+def test_what_is_no_integer_of_64_bits_is_not_taken_for_one(number: str) -> None:
+    """Both are the same double."""
+    stated = masker(rule("c", "encrypt", type="bigint"))
+    outcome = stated.mask(record(compact(change(after={"c": "number"})).replace('"number"', number)))
+    assert payload(outcome.value)["after"] == {"c": ""}
+
+
 def test_texts_are_taken_as_they_stand() -> None:
     assert len({encrypted(text, domain="d") for text in ("Zo\u00eb", "Zoe\u0308", "zo\u00eb", "zo\u00eb ")}) == 4
 
