@@ -25,6 +25,7 @@ __all__ = ["Draw", "Masking", "Random", "draws"]
 
 _WHOLE = frozenset((Kind.SMALL_INTEGER, Kind.INTEGER))
 _INT64, _DOUBLE = Type(base="int64"), Type(base="double")
+_MOST = 1 << 128
 
 Draw = Callable[[Context], int]
 Masking = Callable[[Any, Context], Any]
@@ -63,7 +64,10 @@ class Random(Method, frozen=True):
         if self.min is not None and self.max is not None and self.min >= self.max:
             raise PolicyError(place, "params.min has to be below params.max")
         if declared is not None and kind_of(declared) in NUMERIC and not self.accepts(declared):
-            raise PolicyError(place, "method random needs params.min and params.max that leave numbers of the column's type")
+            raise PolicyError(
+                place,
+                "method random needs params.min and params.max that leave numbers of the column's type, and at most 2^128",
+            )
         super().check(place, declared, domains)
 
     def accepts(self, type_: Type) -> bool:
@@ -105,7 +109,9 @@ class Random(Method, frozen=True):
         return lambda value, context: rewrite(value, lambda _: Decimal(first + draw(context) % count).scaleb(-digits, EXACT))
 
     def _choice(self, type_: Type) -> tuple[int, int, int] | None:
-        """The first number and how many there are, counted in units of the last of so many digits after the point."""
+        """The first number and how many there are, counted in units of the last of so many digits after the point; None: there
+        is none, or more than a draw chooses from.
+        """
         range_, digits = limits(type_), scale(type_, self.digits)
         least, greatest = range_ if range_ is not None and kind_of(type_) in _WHOLE else (None, None)
         low = least if self.min is None else exact(self.min)
@@ -116,7 +122,7 @@ class Random(Method, frozen=True):
             low, high = max(low, range_[0]), min(high, range_[1])
         first = int(low.scaleb(digits, EXACT).to_integral_value(ROUND_CEILING))
         last = int(high.scaleb(digits, EXACT).to_integral_value(ROUND_FLOOR))
-        return (first, last - first + 1, digits) if first <= last else None
+        return (first, last - first + 1, digits) if first <= last < first + _MOST else None
 
 
 def _refuse(_value: Any, _context: Context) -> Any:

@@ -193,6 +193,8 @@ def test_another_scalar_than_the_type_s_is_refused() -> None:
         (rule("c", "random", type="real", min=1), "params.min and params.max"),
         (rule("c", "random", type="smallint", min=40000), "params.min and params.max"),
         (rule("c", "random", type="integer", min=1.2, max=1.8), "params.min and params.max"),
+        (rule("c", "random", type="float8", min=-1e300, max=1e300), "at most 2^128"),
+        (rule("c", "random", type="numeric", min=0, max=1e10, digits=30), "at most 2^128"),
         (rule("c", "random", type="date"), "can't be used on a column of this type"),
         (rule("c", "random", digits=31), "digits"),
         (rule("c", "random", distribution="uniform"), "distribution"),
