@@ -1,7 +1,8 @@
 -- A guard over the catalog's tables, functions and triggers: nobody alters or drops them, their owner included, until a superuser
 -- drops the guard. Made where whoever runs this may make event triggers; run by versions/0001_catalog.py and by
 -- `cdc-masker db guard`, which put the catalog's schema in place of @catalog@. Its functions stand in a schema of their own, since
--- the owner of a schema may drop whatever is in it.
+-- the owner of a schema may drop whatever is in it. A later migration of these tables drops the event triggers first, and runs
+-- this again at its end.
 DO $guard$ BEGIN
   CREATE SCHEMA IF NOT EXISTS "@catalog@_guard";
   GRANT USAGE ON SCHEMA "@catalog@_guard" TO PUBLIC; -- whoever alters anything in this database runs these functions
