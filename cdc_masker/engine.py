@@ -28,6 +28,7 @@ from cdc_masker.lookup import Group, Lookup, Table, as_in_topics
 from cdc_masker.methods import (
     METHODS,
     UNCHANGED,
+    UNCHANGED_TEXT,
     Column,
     Compute,
     Constant,
@@ -328,10 +329,13 @@ def _cell(name: str, transform: Transform, *, strict: bool) -> Cell | None:
 def _guarded(name: str, mask: Cell, type_: Type | None, *, strict: bool) -> Cell:
     """`mask` for what is neither null nor the marker of an unchanged large value; what it can't take is redacted."""
     redacted = orjson.dumps(redaction(type_).value)
+    of_text = type_ is not None and type_.base == "string"
 
     def cell(text: bytes, context: Context) -> bytes:
-        if text == b"null" or text in UNCHANGED:
+        if text == b"null":
             return text
+        if text in UNCHANGED:  # of an array or a map in its own shape, which a method may not have kept
+            return text if not of_text or text.startswith(b'"') else UNCHANGED_TEXT
         try:
             return mask(text, context)
         except Unmaskable as error:

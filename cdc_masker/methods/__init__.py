@@ -11,6 +11,7 @@ from cdc_masker.kinds import has_few_values
 from cdc_masker.methods.base import (
     NO_SUBJECTS,
     UNCHANGED,
+    UNCHANGED_TEXT,
     Column,
     Compute,
     Constant,
@@ -54,6 +55,7 @@ __all__ = [
     "METHODS",
     "NO_SUBJECTS",
     "UNCHANGED",
+    "UNCHANGED_TEXT",
     "Column",
     "Compute",
     "Constant",

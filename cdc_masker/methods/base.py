@@ -30,6 +30,7 @@ __all__ = [
     "EVERY_KIND",
     "NO_SUBJECTS",
     "UNCHANGED",
+    "UNCHANGED_TEXT",
     "Column",
     "Compute",
     "Constant",
@@ -54,6 +55,7 @@ __all__ = [
 # What Debezium writes for a large value that the change did not touch, in each of its representations.
 _MARKER = "__debezium_unavailable_value"
 _MARKER_BYTES = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="  # in base64
+UNCHANGED_TEXT = orjson.dumps(_MARKER)
 UNCHANGED = frozenset(
     orjson.dumps(marker)
     for marker in (

@@ -13,6 +13,7 @@ import pytest
 from cdc_masker.events import Fate, Outcome
 from cdc_masker.policies import Rule
 from tests.unit.building import change, described, envelope_schema, masker, payload, record, rule, source
+from tests.unit.connect_json import misfits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "leak-paths.md"
@@ -147,6 +148,22 @@ MARKERS = [
 def test_every_marker_of_an_unchanged_value_stays_one(decided: Rule, marker: Any) -> None:
     outcome = masker(decided).mask(record(change("u", after={"mail": marker})))
     assert payload(outcome.value)["after"] == {"mail": marker}
+
+
+@pytest.mark.parametrize(
+    ("marker", "schema"),
+    [
+        ([MARKER], {"type": "array", "items": {"type": "string", "optional": True}}),
+        (list(MARKER.encode()), {"type": "array", "items": {"type": "int32", "optional": True}}),
+        ({MARKER: MARKER}, {"type": "map", "keys": {"type": "string"}, "values": {"type": "string", "optional": True}}),
+    ],
+    ids=str,
+)
+def test_a_marker_is_a_text_where_a_text_comes_out(marker: Any, schema: dict[str, Any]) -> None:
+    event = described(envelope_schema({"mail": {**schema, "optional": True}}), change("u", after={"mail": marker}))
+    outcome = masker(rule("mail", "encrypt")).mask(record(event))
+    assert payload(outcome.value)["after"] == {"mail": MARKER}
+    assert misfits(outcome.value or b"") == []
 
 
 @pytest.mark.parametrize("beside", [f"{MARKER} {CANARY}", [MARKER, CANARY], {MARKER: CANARY}, {CANARY: MARKER}], ids=str)
