@@ -63,7 +63,7 @@ Seen with Debezium 3.7.0, and worth knowing when rules are written:
   types, bit strings and `ltree`.
 - A large value that an update did not touch is `__debezium_unavailable_value` in one form or another. It stays where a method
   computes from the value, as a text where the method's output is one. For `bytea` in the base64 modes, for arrays of `bytea` as
-  text, of dates in other than numeric modes and of numbers with decimals there is no such form: they are null in such an update.
+  text, of dates in other than numeric modes and of numbers with decimals there is no such form: there they are null.
 - With `time.precision.mode=connect`, dates and times in the headers of a key change are not JSON. Such a record is quarantined
   (`not_json`): use another mode for tables whose key has a date or a time.
 """
