@@ -94,14 +94,14 @@ def test_a_version_is_found_by_looking_when_nothing_is_told(deploy: Deploy) -> N
 
 
 def test_without_the_catalog_masking_goes_on_for_a_while_then_waits_for_it(own_stack: Stack, deploy: Deploy) -> None:
-    deployment = deploy(own_stack, policy_refresh="0.5", policy_stale_limit="8")
+    deployment = deploy(own_stack, policy_refresh="0.5", policy_stale_limit="20")
     deployment.create(deployment.topic, 2)
     worker = deployment.ready(deployment.start())
     own_stack.stop("postgres")
     deployment.produce(100, partitions=2)
-    until(lambda: deployment.audited() == 100, 6, worker.log.read_text)  # under the version that it has
+    until(lambda: deployment.audited() == 100, 20, worker.log.read_text)  # under the version that it has
 
-    until(lambda: worker.page("ready") == (503, "the catalog was not heard from for too long\n"), 30, worker.log.read_text)
+    until(lambda: worker.page("ready") == (503, "the catalog was not heard from for too long\n"), 60, worker.log.read_text)
     assert worker.page("live")[0] == 200
     deployment.produce(100, partitions=2, first=100)
     assert worker.metric("cdc_masker_partition_halted") == 2
