@@ -129,8 +129,8 @@ class Engine:
     def compile(self, table: Table, layout: Layout, key: frozenset[str], passing: frozenset[str] = frozenset()) -> RowPlan:
         """The plan for rows of `table` with the columns of `layout`, of which `key` are the columns of the record's key.
 
-        Names that are `passing` are no columns, unless a rule names them: they are kept. Raises `InputError` when the key has a
-        column whose rule is not fit for a key.
+        Names that are `passing` are no columns, unless a rule is about them and not about all columns: they are kept. Raises
+        `InputError` when the key has a column whose rule is not fit for a key.
         """
         types = dict(layout)
         for name in key:
@@ -155,10 +155,10 @@ class Engine:
 
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
         decision = self._decision(table, name)
+        if passing and (decision is None or _is_about_all(decision)):
+            return Keep()
         if decision is not None:
             return self._compile(decision, table, name, type_)
-        if passing:
-            return Keep()
         default = self.lookup.default(table)
         if default == "quarantine":
             raise InputError(Reason.UNDECIDED, name)
@@ -263,6 +263,12 @@ class Engine:
 
 def _target(group: Group) -> tuple[bool, tuple[str, str, str, str]]:
     return group[0].pattern, group[0].target[:4]
+
+
+def _is_about_all(decision: Rule | Parts) -> bool:
+    """Whether it was made for all columns, whatever they are called."""
+    first = decision.rules[0] if isinstance(decision, Parts) else decision
+    return first.pattern and first.column == "*"
 
 
 def _decided(group: Group, known: Registry, domains: Mapping[str, Domain]) -> Rule | Parts:

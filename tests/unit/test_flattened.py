@@ -10,7 +10,7 @@ import pytest
 from cdc_masker.errors import PolicyError, Reason
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.pipeline import Masker
-from cdc_masker.policies import EnvelopeShape, Policy
+from cdc_masker.policies import EnvelopeShape, Policy, Rule
 from tests.unit.building import KEYS, TOPIC, change, described, masker, payload, record, row_schema, rule
 from tests.unit.connect_json import misfits
 
@@ -52,6 +52,15 @@ def with_schema(row: dict[str, Any]) -> dict[str, Any]:
 def row_of(outcome: Outcome) -> Any:
     assert outcome.fate is Fate.MASKED, outcome
     return payload(outcome.value)
+
+
+@pytest.mark.parametrize(("column", "passes"), [("*", True), ("__*", False), ("__deleted", False)])
+def test_what_is_added_passes_a_pattern_for_all_columns_and_no_other(column: str, passes: bool) -> None:
+    every = Rule(schema="crm", table="people", column=column, pattern=True, method="redact")
+    flattened = EnvelopeShape(topic=TOPIC, shape="flattened")
+    policy = Policy.of(7, rules=[every], envelopes=[flattened])
+    row = row_of(Masker(policy, KEYS).mask(record({"notes": "canary", "__deleted": "true"})))
+    assert row == {"notes": None, "__deleted": "true" if passes else None}
 
 
 @pytest.mark.parametrize("added", [{}, {"__deleted": "true"}, ADDED], ids=["bare", "rewrite", "all"])
