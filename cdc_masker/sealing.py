@@ -11,11 +11,12 @@ A signature is Ed25519 (RFC 8032) over the seal and the time of signing.
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -81,7 +82,7 @@ def seal(release: Release, before: str) -> str:
         str(release.policy.version),
         release.digest,
         release.revision,
-        rfc8785.dumps(list(release.heads)).decode(),
+        _canonical(release.heads).decode(),
         release.reason,
         release.weaker_reason,
         _microseconds(release.created_at),
@@ -89,7 +90,7 @@ def seal(release: Release, before: str) -> str:
     ]
     for rule in release.policy.rules:  # which are in that order
         parts += ["true" if rule.pattern else "false", *rule.target, rule.reason, rule.ticket]
-    return "sha256:" + hashlib.sha256(rfc8785.dumps(parts)).hexdigest()
+    return "sha256:" + hashlib.sha256(_canonical(parts)).hexdigest()
 
 
 def check_link(release: Release, before: Link) -> Link:
@@ -109,7 +110,7 @@ def check_link(release: Release, before: Link) -> Link:
 
 def signed_message(sealed: str, signed_at: datetime) -> bytes:
     """What is signed: the canonical JSON of an array of a name for this purpose, the seal, and the time in microseconds."""
-    return rfc8785.dumps([_SIGNATURE, sealed, _microseconds(signed_at)])
+    return _canonical([_SIGNATURE, sealed, _microseconds(signed_at)])
 
 
 def check_signature(signature: Signature, sealed: str) -> None:
@@ -130,6 +131,11 @@ def public_key(pem: bytes) -> bytes | None:
     except (ValueError, UnsupportedAlgorithm):
         return None
     return key.public_bytes_raw() if isinstance(key, Ed25519PublicKey) else None
+
+
+def _canonical(texts: Sequence[str | None]) -> bytes:
+    """RFC 8785 of an array of texts and nulls, for which the standard library writes the same as a whole implementation."""
+    return json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _microseconds(time: datetime) -> str:

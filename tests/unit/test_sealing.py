@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -110,6 +111,12 @@ def test_no_two_versions_share_a_seal(reasons: list[tuple[str, str | None, str |
         rule = Rule(schema="s", table="t", column="c", method="redact", ticket=ticket)
         made.append(release(reason=reason, weaker_reason=weaker, policy=Policy.of(1, rules=[rule])).seal)
     assert made[0] != made[1]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(max_codepoint=127)))
+def test_what_is_sealed_is_canonical_json(some: str, ascii_only: str) -> None:
+    texts = ["cdc-masker policy signature 1", some + ascii_only, "1767323045000006"]
+    assert signed_message(some + ascii_only, WHEN) == rfc8785.dumps(texts)
 
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
