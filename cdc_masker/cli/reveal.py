@@ -43,7 +43,10 @@ class _Place(NamedTuple):
 def reveal(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="schema.table, each in double quotes if SQL needs them.")],
     column: Annotated[str, typer.Argument(metavar="COLUMN", help="The column's exact name.")],
-    masked: Annotated[str, typer.Argument(metavar="[VALUE]", help="The masked value; - reads values, one a line.")] = "-",
+    masked: Annotated[
+        str,
+        typer.Argument(metavar="[VALUE]", help="The masked value (after -- if it begins with -); - reads values, one a line."),
+    ] = "-",
     *,
     keys: Annotated[Path, typer.Option("--keys", metavar="FILE", help="Key file with the root key, as no worker has it.")],
     reason: Annotated[str, typer.Option(help="Why; it goes into the receipt.")],

@@ -33,10 +33,10 @@ from cdc_masker.worker import run
 
 mask_batch = Masker.mask_batch
 
-def broken(self, records):
+def broken(self, records, *more):
     if any(record.offset == 25 for record in records):
         raise ValueError(records[0].value)  # as libraries do, with a value in its message
-    return mask_batch(self, records)
+    return mask_batch(self, records, *more)
 
 Masker.mask_batch = broken
 run("debug")

@@ -121,7 +121,19 @@ def test_what_was_encrypted_comes_back_and_is_on_record(office: Office) -> None:
 def test_values_of_a_subject_need_the_subject(office: Office) -> None:
     assert "name the subject" in office.reveal("note", code=2)
     # There is no terminal, so what getpass asks for comes from the standard input, too.
-    arguments = ("reveal", "crm.people", "note", office.masked["note"], "--subject", "--keys", "keys.json", "--reason", "r")
+    # What is encrypted may begin with a hyphen, and is no option then.
+    arguments = (
+        "reveal",
+        "--subject",
+        "--keys",
+        "keys.json",
+        "--reason",
+        "r",
+        "--",
+        "crm.people",
+        "note",
+        office.masked["note"],
+    )
     assert office.run(*arguments, typed="7\n").endswith("likes cats\n")
     assert "has no key in domain people" in office.run(*arguments, typed="8\n", code=2)
     name = SubjectCipher(FileKeys(office.home / "keys.json").load(), "people", 1).name("7").digest.hex()
