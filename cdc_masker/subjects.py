@@ -34,6 +34,7 @@ __all__ = [
     "SubjectCipher",
     "SubjectName",
     "derivations",
+    "naming",
     "per_subject",
 ]
 
@@ -142,9 +143,14 @@ def per_subject(policy: Policy) -> list[str]:
     return [domain.name for domain in policy.domains if domain.per_subject]
 
 
+def naming(domain: str) -> tuple[str, str, int]:
+    """Method, domain and epoch of the key by which the subjects of a domain are named."""
+    return _NAMING, domain, NAMING_EPOCH
+
+
 def derivations(policy: Policy) -> Iterator[tuple[str, str, int]]:
     """Method, domain and epoch of each key that is needed for the subjects of a policy."""
     for domain in per_subject(policy):
-        yield _NAMING, domain, NAMING_EPOCH
+        yield naming(domain)
         for half in _WRAPPING:
             yield half, domain, policy.key_epoch

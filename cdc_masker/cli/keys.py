@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,10 @@ from cdc_masker.keys import (
 )
 from cdc_masker.policies import Policy
 from cdc_masker.settings import Settings, load
+from cdc_masker.subjects import naming
+
+if TYPE_CHECKING:
+    from cdc_masker.catalog import Catalog
 
 __all__ = ["app"]
 
@@ -153,18 +157,25 @@ async def _in_force(settings: Settings) -> list[Policy]:
     from cdc_masker.catalog import open_catalog
 
     async with open_catalog(settings) as catalog:
-        newest = await catalog.policies.current()
-        epochs = {each.key_epoch for each in await catalog.generations.live()} - {newest.key_epoch}
-        return [newest, *[await catalog.policies.current(epoch) for epoch in sorted(epochs)]]
+        return await _versions(catalog)
+
+
+async def _versions(catalog: Catalog) -> list[Policy]:
+    newest = await catalog.policies.current()
+    epochs = {each.key_epoch for each in await catalog.generations.live()} - {newest.key_epoch}
+    return [newest, *[await catalog.policies.current(epoch) for epoch in sorted(epochs)]]
 
 
 async def _unused(settings: Settings, epoch: int) -> frozenset[Purpose]:
-    """What the policy in force needs of an epoch that is not its own. Raises `KeyringError` when the epoch is in use."""
+    """What is needed of an epoch that nothing is masked under any more: by the policies in force, and to find the subjects of
+    whom the catalog knows, be their domain declared or not. Raises `KeyringError` when the epoch is in use.
+    """
     from cdc_masker.catalog import open_catalog
 
     async with open_catalog(settings) as catalog:
-        policy = await catalog.policies.current()
+        policy, *others = await _versions(catalog)
         using = [each for each in await catalog.generations.live() if each.key_epoch == epoch]
+        domains = await catalog.erasures.domains()
     if policy.key_epoch == epoch:
         raise KeyringError(
             f"policy version {policy.version}, which is in force, uses keys of epoch {epoch}; release one that doesn't"
@@ -173,7 +184,11 @@ async def _unused(settings: Settings, epoch: int) -> frozenset[Purpose]:
         raise KeyringError(
             f"generation {using[0].number} of topic {using[0].topic} is live and uses keys of epoch {epoch}; retire it first"
         )
-    return frozenset(purpose for purpose in needed(policy, plugins.methods(settings)) if purpose.epoch == epoch)
+    known = plugins.methods(settings)
+    wanted = {purpose for each in (policy, *others) for purpose in needed(each, known)}
+    for method, domain, first in map(naming, domains):
+        wanted.add(Purpose(first, method, domain))
+    return frozenset(purpose for purpose in wanted if purpose.epoch == epoch)
 
 
 async def _write_receipt(settings: Settings, name: str, epoch: int, reason: str) -> int:
