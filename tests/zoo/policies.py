@@ -1,4 +1,4 @@
-"""Two policies for the zoo: one of somebody who decided nothing, and one with a rule for each column."""
+"""Policies for the zoo: one of somebody who decided nothing, one with any rule for each column, one with rules that fit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from cdc_masker.policies import EMPTY, Policy, Rule
 from tests.zoo.animals import ANIMALS
+from tests.zoo.fitting import FITTING
 from tests.zoo.tables import LARGE
 
 __all__ = ["HINT", "KEPT", "POLICIES"]
@@ -55,4 +56,4 @@ def _rules() -> list[Rule]:
     return [*rules, *kept, *messages]
 
 
-POLICIES = {"empty": EMPTY, "rules": Policy.of(1, rules=_rules())}
+POLICIES = {"empty": EMPTY, "rules": Policy.of(1, rules=_rules()), "fitting": FITTING}

@@ -231,8 +231,9 @@ _SHOWN = tuple(
 
 
 def test_nothing_that_was_planted_comes_out(capture: Capture, policy: str, masked: Masked) -> None:
-    kept = KEPT if policy == "rules" else frozenset[str]()
-    needles = leaves(capture, kept).union(*(forms(place, planted) for place, planted in CANARIES.items()))
+    needles = set[bytes]().union(*(forms(place, planted) for place, planted in CANARIES.items()))
+    if policy != "fitting":  # its methods round numbers and cut or move dates, to what others may be
+        needles |= leaves(capture, KEPT if policy == "rules" else frozenset())
     assert len(needles) > 10_000
     haystack = Haystack(_published(masked(capture, policy)))
     found = [needle for needle in needles if needle in haystack]
