@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,6 +170,33 @@ def test_a_file_without_a_public_key_is_refused(database: Database, tmp_path: Pa
     for path, message in ((tmp_path / "none", "can't be read"), (tmp_path / "key", "holds no Ed25519 public key")):
         with pytest.raises(SetupError, match=message):
             asyncio.run(current(load(database_url=database.dsn, policy_key_file=path)))
+
+
+def test_the_command_line_signs_and_verifies(settings: Settings, database: Database, tmp_path: Path) -> None:
+    environment = {**os.environ, "CDC_MASKER_DATABASE_URL": database.dsn, "CDC_MASKER_DATABASE_SSL": "disable"}
+
+    def run(*arguments: str, code: int = 0, **more: str) -> str:
+        command = [str(Path(sys.executable).with_name("cdc-masker")), *arguments]
+        done = subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    seal = json.loads(run("policy", "export"))["seal"]
+    assert run("policy", "verify").splitlines()[0] == f"3 versions verified, the newest with seal {seal}"
+    for key in ("ours", "theirs"):
+        assert f"{key}.pub: public key" in run("policy", "keygen", key)
+    assert "is there already" in run("policy", "keygen", "ours", code=2)
+    assert seal in run("policy", "sign", "--key", "ours")
+    run("policy", "sign", "1", "--key", "theirs")
+    run("policy", "sign", "2", "--key", "theirs")
+    assert "chmod 600" in run("policy", "sign", "--key", "ours.pub", code=2)
+    found = run("policy", "verify", "--key", "ours.pub", code=1).splitlines()
+    assert found[:2] == [f"UNVERIFIED version {each}: is not signed with a key that is trusted" for each in (1, 2)]
+    assert found == run("policy", "verify", code=1, CDC_MASKER_POLICY_KEY_FILE="ours.pub").splitlines()
+    assert "3 signed with a key that is trusted" in run("policy", "verify", "--key", "ours.pub", "--key", "theirs.pub")
+    told = run("policy", "export", CDC_MASKER_POLICY_KEY_FILE="theirs.pub").splitlines()
+    assert (told[2], told[-1]) == ('  "version": 2,', "policy version 3 is not signed; version 2 is in force")
+    assert run("db", "guard") == "catalog: guarded\n"
 
 
 def test_a_worker_publishes_nothing_while_the_catalog_does_not_verify(deploy: Deploy, tmp_path: Path) -> None:
