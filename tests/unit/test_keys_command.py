@@ -19,7 +19,7 @@ from cdc_masker.keys import FileKeys, Keyring, RootKey, needed, write
 from cdc_masker.policies import EMPTY, Domain, Policy
 from cdc_masker.ports import Receipt
 from cdc_masker.settings import Settings
-from cdc_masker.testing import MemoryGenerations, MemoryPolicies, MemoryReceipts
+from cdc_masker.testing import MemoryGenerations, MemoryPolicies, MemoryReceipts, MemorySubjects
 from tests.unit.building import rule
 from tests.unit.test_key_secrecy import showing
 
@@ -40,6 +40,7 @@ class Catalog:
     policies: MemoryPolicies = field(default_factory=MemoryPolicies)
     generations: MemoryGenerations = field(default_factory=MemoryGenerations)
     receipts: MemoryReceipts = field(default_factory=MemoryReceipts)
+    erasures: MemorySubjects = field(default_factory=MemorySubjects)
 
 
 @pytest.fixture
@@ -226,6 +227,18 @@ def test_destroy_keeps_what_the_policy_in_force_needs_and_leaves_a_receipt(catal
     assert showing(path.read_bytes(), ROOTS[1]) == []
     run("rotate", "keys.json")
     assert list(FileKeys(path).load().ids()) == [1, 2, 3]
+
+
+def test_destroy_keeps_what_a_live_generation_needs(catalog: Catalog) -> None:
+    path = keys_file(1, 2, 3)
+    old = Policy.of(5, rules=RULES, domains=WHOM, key_epoch=2)
+    catalog.policies.release(old)
+    live(catalog, 2, old)
+    catalog.policies.release(Policy.of(6, rules=RULES, key_epoch=3))
+    run("destroy", "keys.json", "1", "--reason", "a test", "--yes")
+    ring = FileKeys(path).load()
+    for purpose in needed(old):
+        ring.derive(purpose.method, purpose.domain, purpose.epoch)
 
 
 def test_destroy_without_a_receipt_does_not_happen(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
