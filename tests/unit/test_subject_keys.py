@@ -308,6 +308,20 @@ async def test_a_worker_that_was_given_up_uses_nothing_old_when_it_is_back(world
     assert await world.token(1, 10) not in (None, before)
 
 
+async def test_who_is_woken_hears_of_an_erasure_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world = World(load(subject_lease=6000.0))  # so it looks by itself in a thousand seconds
+    await world.presence.tell()
+    running = asyncio.ensure_future(world.presence.run())
+    for _ in range(2):
+        numbers = await world.store.start_to_erase("1")
+        world.presence.wake()
+        async with asyncio.timeout(5):
+            while not await world.store.complete(numbers, {LOG: 10}):
+                await asyncio.sleep(0)
+    running.cancel()
+
+
 async def test_who_leaves_is_not_waited_for(world: World) -> None:
     await world.token(1)
     numbers = await world.store.start_to_erase("1")
