@@ -112,7 +112,7 @@ def _written(coarser: Callable[[_Params, Decimal], Decimal], params: _Params, te
     if not _NUMBER.fullmatch(text):
         return []
     number = coarser(params, Decimal(text))
-    return [f"{number:f}", f"{_EXACT.plus(number.normalize(_EXACT)):f}", str(float(number))]
+    return [f"{number:f}", f"{_EXACT.plus(number.normalize(_EXACT)):f}", str(float(number) + 0.0)]  # zero has no sign
 
 
 def _bucket(params: _Params, number: Decimal) -> Decimal:
