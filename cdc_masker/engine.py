@@ -4,7 +4,8 @@ An `Engine` is one policy with its keys. For a table and a column layout it comp
 them): for each column the text that goes before it and a function from raw JSON text to masked JSON text. A column's
 decision is, in this order: the rule that names it, or the rules that name its parts (`cdc_masker.nested`); for a key column, a
 token in a domain of its own, so that rows keep their identity; the default, which redacts. A method that can't work on the
-column's real type is a redaction, too, and so is a value that it can't take, unless the rule is `strict`.
+column's real type is a redaction, too, and so is a value that it can't take, unless the rule is `strict` or the column is one
+of the key, where rows with the same constant could not be told apart.
 
 The key, the images and the headers of a record go through plans made from the same decisions, so that equal columns agree. A
 rule under which different rows could get the same key, or one row several, is refused as soon as a record shows its key.
@@ -52,6 +53,8 @@ from cdc_masker.schemas import Type, from_postgres
 
 __all__ = ["Engine", "RowPlan", "check"]
 
+_EVERY_REASON = frozenset(Misfit)
+_OF_SUBJECTS = frozenset((Misfit.SUBJECT, Misfit.ERASED))
 _UNDECIDED = "undecided columns of keys"
 _SPECIAL_HEADERS = re.compile(r"__debezium\.(new|old)key|cdc-masker")
 
@@ -141,7 +144,7 @@ class Engine:
         for name in withheld & key:  # without it, different rows would get the same key
             raise InputError(Reason.UNFIT_KEY_RULE, f"key.{name}")
         cells = tuple(
-            (name, orjson.dumps(name) + b":", _cell(name, transform, strict=self._strict(table, name)))
+            (name, orjson.dumps(name) + b":", _cell(name, transform, tolerated=self._tolerated(table, name, name in key)))
             for name, transform in transforms.items()
             if not isinstance(transform, Drop)
         )
@@ -232,9 +235,14 @@ class Engine:
             return decision is not None
         return methods.fits(self.method(decision), type_, few=decision.allow_small_domain)
 
-    def _strict(self, table: Table, name: str) -> bool:
+    def _tolerated(self, table: Table, name: str, in_key: bool) -> frozenset[Misfit]:
+        """For which reasons a value that can't be masked is redacted. In a key a redaction would meet other rows' keys."""
         decision = self._decision(table, name)
-        return isinstance(decision, Rule) and decision.strict
+        if not isinstance(decision, Rule):
+            return _EVERY_REASON
+        if decision.strict:
+            return frozenset()
+        return _OF_SUBJECTS if in_key and not decision.allow_uniqueness_loss else _EVERY_REASON
 
     def _accepts_loss(self, table: Table, name: str) -> bool:
         decision = self._decision(table, name)
@@ -304,8 +312,10 @@ def _expected(name: str, transform: Transform) -> MaskedColumn:
             return MaskedColumn(name, not isinstance(transform, Rewrite))
 
 
-def _cell(name: str, transform: Transform, *, strict: bool) -> Cell | None:
-    """From raw JSON text to masked JSON text; None: leave it. `strict`: a value that can't be masked is an `InputError`."""
+def _cell(name: str, transform: Transform, *, tolerated: frozenset[Misfit]) -> Cell | None:
+    """From raw JSON text to masked JSON text; None: leave it. A value that can't be masked is redacted where the reason is
+    `tolerated`; else it is an `InputError`.
+    """
     match transform:
         case Keep():
             return None
@@ -313,26 +323,26 @@ def _cell(name: str, transform: Transform, *, strict: bool) -> Cell | None:
             constant = orjson.dumps(value)
             return lambda _, __: constant
         case Compute(function, type_):
-            return _guarded(name, lambda text, _: orjson.dumps(function(orjson.loads(text))), type_, strict=strict)
+            return _guarded(name, lambda text, _: orjson.dumps(function(orjson.loads(text))), type_, tolerated=tolerated)
         case Contextual(aware, type_):
 
             def contextual(text: bytes, context: Context) -> bytes:
                 context.drawn = 0
                 return orjson.dumps(aware(orjson.loads(text), context))
 
-            return _guarded(name, contextual, type_, strict=strict)
+            return _guarded(name, contextual, type_, tolerated=tolerated)
         case Rewrite(walk, type_):
 
             def rewrite(text: bytes, context: Context) -> bytes:
                 context.drawn = 0
                 return walk(text, context)
 
-            return _guarded(name, rewrite, type_, strict=strict)
+            return _guarded(name, rewrite, type_, tolerated=tolerated)
         case Drop():
             raise TypeError("a dropped column has no cell")
 
 
-def _guarded(name: str, mask: Cell, type_: Type | None, *, strict: bool) -> Cell:
+def _guarded(name: str, mask: Cell, type_: Type | None, *, tolerated: frozenset[Misfit]) -> Cell:
     """`mask` for what is neither null nor the marker of an unchanged large value; what it can't take is redacted."""
     redacted = orjson.dumps(redaction(type_).value)
     of_text = type_ is not None and type_.base == "string"
@@ -348,7 +358,7 @@ def _guarded(name: str, mask: Cell, type_: Type | None, *, strict: bool) -> Cell
             reason = error.reason
         except orjson.JSONDecodeError:  # the text is JSON: a number in it is past a double
             reason = Misfit.RANGE
-        if strict:
+        if reason not in tolerated:
             raise InputError(Reason.UNMASKABLE, f"{context.place}.{name}")
         context.misfit(name, reason)
         return redacted

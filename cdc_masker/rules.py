@@ -22,7 +22,9 @@ from cdc_masker.schemas import from_postgres
 
 __all__ = ["check"]
 
-_CARD = "payment card"
+_CARDS = frozenset(
+    ("payment card", "payment card number", "credit card", "credit card number", "card number", "debit card", "pan")
+)
 _FIRST, _LAST = 6, 4
 _PARTS = frozenset((Disclosure.PART, Disclosure.MAGNITUDE))
 
@@ -94,7 +96,7 @@ def _check_size(rule: Rule, method: Method) -> None:
 def _is_of_cards(rule: Rule, method: Method) -> bool:
     if isinstance(method, Fpe) and method.check_digit is not None:
         return True
-    return method.name == "card" or re.sub(r"[\s_-]+", " ", rule.classification or "").strip().casefold() == _CARD
+    return method.name == "card" or re.sub(r"[\s_-]+", " ", rule.classification or "").strip().casefold() in _CARDS
 
 
 def _check_display(rule: Rule, method: Method) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from cdc_masker.errors import PolicyError
 from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.methods import numbers, times
-from cdc_masker.methods.base import Column, Context, Contextual, Disclosure, Keys, Method, Transform
+from cdc_masker.methods.base import Column, Context, Contextual, Disclosure, Keys, Method, Misfit, Transform, Unmaskable
 from cdc_masker.methods.fresh import Masking, draws
 from cdc_masker.methods.generalise import Positive, exact
 from cdc_masker.methods.numbers import EXACT, NUMERIC
@@ -106,9 +106,12 @@ def _moved_numbers(type_: Type | None, bound: Decimal, shift: _Shift) -> Masking
     rewrite, range_ = numbers.rewriting(type_), numbers.limits(type_)
     telling = max(0, 2 - bound.adjusted())  # so many digits after the point that the distance has three
     finest = _TOLD - 1 - bound.adjusted()
+    drowned = _drowned(type_, bound)
 
     def move(value: Any, context: Context) -> Any:
         def moved(number: Decimal) -> Decimal:
+            if abs(number) > drowned:
+                raise Unmaskable(Misfit.RANGE)
             digits = numbers.scale(type_, max(numbers.decimals(number), telling))
             number = shift(number, context, min(digits, finest))
             return number if range_ is None else min(max(number, range_[0]), range_[1])
@@ -116,6 +119,14 @@ def _moved_numbers(type_: Type | None, bound: Decimal, shift: _Shift) -> Masking
         return rewrite(value, moved)
 
     return move
+
+
+def _drowned(type_: Type | None, bound: Decimal) -> Decimal:
+    """Past this size a floating-point number has no digits left for distances within the bound: it would stay as it is."""
+    if type_ is not None and kind_of(type_) is not Kind.FLOAT:
+        return Decimal("Infinity")
+    significand = 24 if type_ is not None and type_.base == "float" else 53  # bits, after IEEE 754
+    return bound * (1 << (significand - 8))
 
 
 def _moved_moments(type_: Type | None, kind: Kind | None, shift: _Shift) -> Masking:

@@ -10,7 +10,7 @@ import pytest
 from cdc_masker.errors import Reason
 from cdc_masker.events import Fate, Headers, Outcome
 from cdc_masker.pipeline import Masker
-from cdc_masker.policies import Policy, Rule
+from cdc_masker.policies import Domain, Policy, Rule
 from tests.unit.building import (
     KEYS,
     TOPIC,
@@ -285,3 +285,22 @@ def test_a_rule_under_which_keys_could_collide_is_refused_with_the_first_record_
         outcome = masker(rule("id", "keep"), *rules).mask(each)
         assert (outcome.fate, outcome.reason, outcome.place) == (Fate.QUARANTINED, Reason.UNFIT_KEY_RULE, "key.mail")
     assert masker(rule("id", "keep"), *rules).mask(record(change("d", before=columns), {"id": 7})).fate is Fate.MASKED
+
+
+@pytest.mark.parametrize(
+    ("rules", "columns"),
+    [
+        ([rule("id", "tokenize", type="bigint", domain="small")], {"id": 1 << 40}),
+        ([rule("mail", "fpe", alphabet="digits")], {"mail": "12"}),
+        ([rule("mail", "encrypt")], {"mail": True}),
+    ],
+)
+def test_a_value_of_a_key_that_its_method_cannot_take_is_no_constant(rules: list[Rule], columns: dict[str, Any]) -> None:
+    """Else all such rows would get one key, and compaction would leave one of them."""
+    policy = Policy.of(1, rules=rules, domains=[Domain(name="small", type="integer")])
+    outcome = Masker(policy, KEYS).mask(record(change(after=columns), columns))
+    (name,) = columns
+    assert (outcome.fate, outcome.reason, outcome.place) == (Fate.QUARANTINED, Reason.UNMASKABLE, f"key.{name}")
+    assert Masker(policy, KEYS).mask(record(change(after=columns | {"k": 1}), {"k": 1})).fate is Fate.MASKED
+    accepted = Policy.of(1, rules=accepting(*rules), domains=policy.domains)
+    assert Masker(accepted, KEYS).mask(record(change(after=columns), columns)).fate is Fate.MASKED
