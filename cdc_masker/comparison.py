@@ -2,7 +2,8 @@
 
 A change is *stronger* or *equal* only if that can be told from what the methods say of themselves; whatever can't be compared
 counts as *weaker*, so that a person looks at it. Columns are those that a rule of either policy names, one made-up column for
-each pattern and each two patterns that meet, and one that no rule names for each table with a default of its own.
+each pattern and each two patterns that meet, and one that no rule names for each table with a default of its own; and those
+named for any server once more, on a made-up server for each pattern about them that is for some servers only.
 
 Two policies differ in nothing exactly if their digests are equal. That both are sound, `engine.check` has to say.
 """
@@ -13,13 +14,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import msgspec
 
 from cdc_masker import methods, steady
-from cdc_masker.lookup import Group, Lookup, Table, overlap
+from cdc_masker.lookup import Group, Lookup, Table, matches, overlap
 from cdc_masker.methods import METHODS, Column, Method, redaction
 from cdc_masker.methods.constant import DropColumn, KeepValue, Redact
 from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Policy, Rule
@@ -40,7 +41,7 @@ class Verdict(StrEnum):
 class Difference:
     """One change, in words: what it is about, what was decided there, and what is now.
 
-    `first`: no rule was about the column, and now one masks it, in no domain that other columns were in before.
+    `first`: no rule was ever about the column, and now one masks it, in no domain that other columns were in before.
     `breaks_schema`: the column leaves the masked rows, comes back, or gets another type, so that a topic which was begun under
     the old policy can't go on under the new one.
     """
@@ -59,7 +60,7 @@ Registry = Mapping[str, type[Method]]
 def compare(old: Policy, new: Policy, known: Registry = METHODS, also: Iterable[Rule] = ()) -> list[Difference]:
     """All differences, in the order of their places; of sound policies, made of the methods `known`.
 
-    Columns that the rules `also` are about are looked at, too.
+    Columns that the rules `also` are about are looked at, too, and are not masked for the first time.
     """
     found = [
         *_columns(old, new, known, also),
@@ -79,13 +80,8 @@ def weakenings(old: Policy, new: Policy, earlier: Iterable[Rule], known: Registr
 
     `earlier`: all rules that were ever in force before. A column that one of them was about is not masked for the first time.
     """
-    earlier = list(earlier)
-    decided = {_place(rule) for rule in earlier}
-    return [
-        each
-        for each in compare(old, new, known, earlier)
-        if each.verdict is Verdict.WEAKER and not (each.first and each.place not in decided)
-    ]
+    found = compare(old, new, known, earlier)
+    return [each for each in found if each.verdict is Verdict.WEAKER and not each.first]
 
 
 def in_words(group: Group, default: str = "redact") -> str:
@@ -109,6 +105,15 @@ def _rule_in_words(rule: Rule) -> str:
 def _columns(old: Policy, new: Policy, known: Registry, also: Iterable[Rule]) -> Iterator[Difference]:
     before, after = Lookup(old), Lookup(new)
     domains = {rule.params.get("domain") for rule in old.rules} - {None}
+    also = list(also)
+    named = {rule.target[:4] for rule in also if not rule.pattern}
+    shapes = list({rule.target[:4]: rule for rule in also if rule.pattern}.values())
+
+    def was_decided(table: Table, column: str) -> bool:
+        return any((server, table.schema, table.name, column) in named for server in (table.server, ANY_SERVER)) or any(
+            matches(shape, table, column) for shape in shapes
+        )
+
     for place, table, column in _places([*old.rules, *new.rules, *also]):
         one, other = before.rules(table, column), after.rules(table, column)
         if _decision(one) == _decision(other):
@@ -119,7 +124,9 @@ def _columns(old: Policy, new: Policy, known: Registry, also: Iterable[Rule]) ->
             in_words(one, default_before),
             in_words(other, default_after),
             _verdict(one, other, known),
-            first=not one and not any(rule.method == KeepValue.name or rule.params.get("domain") in domains for rule in other),
+            first=not one
+            and not any(rule.method == KeepValue.name or rule.params.get("domain") in domains for rule in other)
+            and not was_decided(table, column),
             breaks_schema=_breaks(one, default_before, other, default_after, known),
         )
 
@@ -131,6 +138,12 @@ def _places(about: Iterable[Rule]) -> Iterator[tuple[str, Table, str]]:
     for rule in rules.values():
         if not rule.pattern:
             yield _place(rule), Table(rule.server, rule.schema, rule.table, ""), rule.column
+    for rule, shape in product(rules.values(), [each for each in shapes if each.server != ANY_SERVER]):
+        if not rule.pattern and rule.server == ANY_SERVER:
+            server, *_ = overlap(shape, shape) or shape.target
+            on_server = Table(server, rule.schema, rule.table, "")
+            if matches(shape, on_server, rule.column):
+                yield " and ".join((_place(rule), _place(shape))), on_server, rule.column
     for rule in shapes:
         server, schema, table, column = overlap(rule, rule) or rule.target[:4]
         yield _place(rule), Table(server, schema, table, ""), column

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from cdc_masker.errors import InputError, PolicyError, Reason
 from cdc_masker.policies import ANY_SERVER, Policy, Rule
 
-__all__ = ["Group", "Lookup", "Table", "as_in_topics", "overlap", "patterns"]
+__all__ = ["Group", "Lookup", "Table", "as_in_topics", "matches", "overlap", "patterns"]
 
 
 class Table(NamedTuple):
@@ -66,7 +66,7 @@ class Lookup:
             if (named := self._named.get((server, table.schema, table.name, column))) is not None:
                 yield named
         if self._patterns and table.schema and table.name:  # not for logical messages, nor where the table is not known
-            names = (table.server, as_in_topics(table.schema), as_in_topics(table.name), column)
+            names = _names(table, column)
             yield from (group for group in self._patterns if all(map(_matches, group[0].target, names)))
 
     def default(self, table: Table) -> str:
@@ -103,7 +103,7 @@ class Lookup:
 
 
 def as_in_topics(name: str) -> str:
-    """A schema's or table's name as Debezium writes it in the name of a topic."""
+    """A schema's or table's name as Debezium writes it in the name of a topic, but for what `overlap` made up."""
     return name if _plain(name) else _special.sub(_replaced, name)
 
 
@@ -117,12 +117,22 @@ def patterns(groups: Iterable[Group]) -> tuple[Group, ...]:
     return tuple(found)
 
 
+def matches(pattern: Rule, table: Table, column: str) -> bool:
+    """Whether a pattern is about that column."""
+    return all(map(_matches, pattern.target, _names(table, column)))
+
+
 def overlap(one: Rule, other: Rule) -> _Parts | None:
     """The names of a column, made up if need be, that both are about; None, if there can't be any."""
     server, schema, table, column = map(_common, one.target[:4], other.target[:4])
     if server is None or schema is None or table is None or column is None:
         return None
     return server, schema, table, column
+
+
+def _names(table: Table, column: str) -> _Parts:
+    """What patterns are held against."""
+    return table.server, as_in_topics(table.schema), as_in_topics(table.name), column
 
 
 def _common(one: str, other: str) -> str | None:
@@ -163,9 +173,10 @@ def _tables_by_topic(named: Iterable[_Parts], tables: Iterable[tuple[str, str, s
     return found
 
 
-_ANYTHING = "~"
+_ANYTHING = "\udfff"
+"""What stands for `*` in names that are made up: half a character, which no name holds, so that no other pattern knows it."""
 _plain = re.compile(r"[A-Za-z0-9._-]*").fullmatch
-_special = re.compile(r"[^A-Za-z0-9._-]")
+_special = re.compile(rf"[^A-Za-z0-9._{_ANYTHING}-]")
 
 
 def _replaced(character: re.Match[str]) -> str:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cdc_masker.comparison import Difference, Verdict, compare
+from cdc_masker.comparison import Difference, Verdict, compare, in_words, weakenings
 from cdc_masker.engine import check
 from cdc_masker.errors import PolicyError
+from cdc_masker.lookup import Lookup, Table
 from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule, TableDefault
 
 _METHODS: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.sampled_from(
@@ -36,10 +37,10 @@ def rules(draw: st.DrawFn) -> Rule:
     pattern = draw(st.booleans())
     method, params = draw(_METHODS)
     return Rule(
-        server=draw(st.sampled_from(["*", "shop"])),
+        server=draw(st.sampled_from(["*", "shop"] + ["s*"] * pattern)),
         schema="crm",
-        table=draw(st.sampled_from(["people", "orders"] + ["*", "p*"] * pattern)),
-        column=draw(st.sampled_from(["email", "name"] + ["*mail", "*"] * pattern)),
+        table=draw(st.sampled_from(["people", "orders", "_old"] + ["*", "p*", "_*"] * pattern)),
+        column=draw(st.sampled_from(["email", "name"] + ["*mail", "*", "e*", "e~*"] * pattern)),
         path=draw(st.sampled_from([None, None, "$.a", "$..b"])),
         pattern=pattern,
         method=method,
@@ -101,6 +102,48 @@ def test_steps_that_are_never_weaker_are_not_weaker_together(one: Policy, two: P
     steps = [*compare(one, two), *compare(two, three)]
     if all(difference.verdict is not Verdict.WEAKER for difference in steps):
         assert all(difference.verdict is not Verdict.WEAKER for difference in compare(one, three))
+
+
+@many
+@given(policies(), policies(), st.data())
+def test_whatever_is_decided_otherwise_about_a_column_is_told(one: Policy, other: Policy, data: st.DataObject) -> None:
+    server = data.draw(st.sampled_from(["shop", "store", "other"]))
+    name = data.draw(st.sampled_from(["people", "pets", "orders", "_old", "_"]))
+    column = data.draw(st.sampled_from(["email", "mail", "name", "e", "e~"]))
+    table = Table(server, "crm", name, "")
+    said = []
+    for lookup in map(Lookup, (one, other)):
+        group = lookup.rules(table, column)
+        said.append(in_words(group, "redact" if group else lookup.default(table)))
+    if said[0] != said[1] and "undecided (drop)" not in said:  # a default is told as one
+        assert said in [[difference.before, difference.after] for difference in compare(one, other)]
+
+
+def pattern(tables: str, columns: str, method: str, server: str = "*", **params: Any) -> Rule:
+    schema, _, table = tables.partition(".")
+    return Rule(server=server, schema=schema, table=table, column=columns, pattern=True, method=method, params=params)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (pattern("crm.*", "email", "null"), [pattern("crm.*", "email", "keep"), pattern("crm._*", "email", "null")]),
+        (pattern("crm.*", "e*", "null"), [pattern("crm.*", "e*", "keep"), pattern("crm.*", "e~*", "null")]),
+        (Rule(schema="crm", table="people", column="a", method="null"), [pattern("*.*", "a", "keep", server="shop")]),
+    ],
+    ids=["tables that begin alike", "columns that begin alike", "a pattern for one server"],
+)
+def test_no_other_rule_hides_that_less_is_masked(old: Rule, new: list[Rule]) -> None:
+    beside = [each for each in new if each.method == "null" or each.server != "*"]
+    assert weakenings(Policy.of(1, rules=[old, *beside]), Policy.of(2, rules=new), [])
+
+
+def test_a_column_that_a_pattern_was_about_is_not_masked_for_the_first_time() -> None:
+    masked = Policy.of(2, rules=[rule("email", "partial", last=2)])
+    assert not weakenings(Policy.of(1), masked, [])
+    assert weakenings(Policy.of(1), masked, [pattern("crm.*", "*mail", "tokenize")])
+    assert weakenings(Policy.of(1), masked, [rule("email", "tokenize")])
+    assert not weakenings(Policy.of(1), masked, [pattern("hr.*", "*mail", "tokenize"), rule("phone", "tokenize")])
 
 
 def rule(column: str, method: str, path: str | None = None, **more: Any) -> Rule:
