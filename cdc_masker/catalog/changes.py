@@ -7,13 +7,13 @@ policy that decides nothing. No database takes part, so the same revisions give 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule, TableDefault
+from cdc_masker.policies import ANY_SERVER, EMPTY, Domain, EnvelopeShape, Policy, Rule, TableDefault
 
 __all__ = [
     "AllowHeader",
@@ -174,11 +174,17 @@ def replay(changes: Iterable[Change]) -> Policy:
         0,
         key_epoch=key_epoch,
         rules=rules.values(),
-        tables=[table for table in tables.values() if table.default != EMPTY.default],
+        tables=[each for each in tables.values() if each.default != _default_around(each, tables)],
         domains=domains.values(),
         envelopes=envelopes.values(),
         headers=headers,
     )
+
+
+def _default_around(stated: TableDefault, tables: Mapping[tuple[str, str, str], TableDefault]) -> str:
+    """What would hold for that table without it."""
+    around = tables.get((ANY_SERVER, stated.schema, stated.table))
+    return EMPTY.default if around is None or stated.server == ANY_SERVER else around.default
 
 
 def _classified(rule: Rule | None, target: Target, classification: str, reason: str | None) -> Rule:

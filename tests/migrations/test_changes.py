@@ -11,6 +11,7 @@ from cdc_masker.catalog.changes import (
     Change,
     Decide,
     Declare,
+    Default,
     ForbidHeader,
     Forget,
     ForgetTopic,
@@ -20,7 +21,8 @@ from cdc_masker.catalog.changes import (
     replay,
 )
 from cdc_masker.errors import PolicyError
-from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Rule
+from cdc_masker.lookup import Lookup, Table
+from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Rule, TableDefault
 
 RULE = Rule(schema="crm", table="customers", column="email", method="redact")
 
@@ -55,6 +57,16 @@ def test_capitals_need_quotes() -> None:
 def test_any_name_can_be_quoted(names: tuple[str, str]) -> None:
     quoted = ".".join('"' + name.replace('"', '""') + '"' for name in names)
     assert parse_table(quoted) == names
+
+
+def test_a_default_of_one_server_holds_beside_another_of_any() -> None:
+    any_server = TableDefault(schema="crm", table="customers", default="quarantine")
+    of_shop = TableDefault(server="shop", schema="crm", table="customers", default="redact")
+    policy = replay([Default(any_server), Default(of_shop)])
+    lookup = Lookup(policy)
+    assert [lookup.default(Table(server, "crm", "customers", "")) for server in ("shop", "other")] == ["redact", "quarantine"]
+    back = TableDefault(schema="crm", table="customers", default="redact")
+    assert replay([Default(any_server), Default(of_shop), Default(back)]) == replay([])
 
 
 def test_nothing_said_decides_nothing() -> None:
