@@ -48,7 +48,8 @@ def _run(settings: Settings) -> None:
     schema = settings.database_schema
     if len(schema) > _LONGEST_SCHEMA:
         raise SetupError(f"{PREFIX}DATABASE_SCHEMA is too long for names of roles; use {_LONGEST_SCHEMA} letters at most")
-    allow_weaker = context.get_x_argument(as_dictionary=True).get("allow_weaker")
+    reason = context.get_x_argument(as_dictionary=True).get("allow_weaker")
+    allow_weaker = reason if isinstance(reason, str) and reason.strip() else None
     releases = Releases(context.script, schema, plugins.methods(settings), allow_weaker)
     if context.is_offline_mode():
         _migrate(schema, releases, url=DIALECT_URL, literal_binds=True)

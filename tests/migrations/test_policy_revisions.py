@@ -342,8 +342,9 @@ def test_a_first_mask_needs_no_reason_but_a_second_thought_does(settings: Settin
 def test_going_back_to_what_masks_less_needs_a_reason(settings: Settings, revisions: Revisions) -> None:
     revisions.write("three", "two", 'op.mask_column("crm.customers", "email", method="null", type="text")', weaker=None)
     commands.upgrade(settings, revisions.directory)
-    with pytest.raises(PolicyError, match="-x allow_weaker=REASON"):
-        commands.downgrade(settings, "policy@two", revisions.directory)
+    for no_reason in (None, "", " "):
+        with pytest.raises(PolicyError, match="-x allow_weaker=REASON"):
+            commands.downgrade(settings, "policy@two", revisions.directory, no_reason)
     commands.downgrade(settings, "policy@two", revisions.directory, "it broke the reports")
     assert current(settings).version == 4
 
