@@ -1,13 +1,13 @@
 """JSON values as tests compare them, and the parts of them that paths lead to.
 
-Numbers keep their text and are compared by their value, of any size; no number equals a text or a boolean.
+Numbers keep their text and are compared by their value, of almost any size; no number equals a text or a boolean.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -28,10 +28,17 @@ class Number:
         self._text = text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Number) and Decimal(self._text) == Decimal(other._text)
+        return isinstance(other, Number) and self._value == other._value
 
     def __hash__(self) -> int:
-        return hash(Decimal(self._text))
+        return hash(self._value)
+
+    @property
+    def _value(self) -> Decimal | str:
+        try:
+            return Decimal(self._text)
+        except InvalidOperation:  # an exponent of twenty digits: as it is written
+            return self._text
 
     def raw(self) -> msgspec.Raw:
         """As it is written."""

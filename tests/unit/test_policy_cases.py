@@ -168,6 +168,13 @@ def test_json_in_a_text_is_compared_as_json_with_what_is_no_text() -> None:
     assert told(case("expect: {profile: {equals: [1]}}", row=json.dumps({"profile": "no json"})), kept) != [None]
 
 
+def test_numbers_of_any_exponent_are_compared() -> None:
+    huge = "1e99999999999999999999"
+    under, row = policy(rule("n", "keep")), f"{{n: {huge}}}"
+    assert told(case(f"expect: {{n: {{is: kept, equals: {huge}}}}}", row=row), under) == [None]
+    assert told(case("expect: {n: {equals: 1}}", row=row), under) != [None]
+
+
 def test_rows_of_two_tables_join_where_they_should() -> None:
     order = case(
         "expect: {contact: {is: token, same_as: {case: one, column: mail}, unlike: {case: one, column: login}}}",
