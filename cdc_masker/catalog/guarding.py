@@ -36,6 +36,9 @@ _GRANTS = text("""
       SELECT relname::text AS name, (aclexplode(relacl)).*, relowner AS owner FROM pg_class
       WHERE relnamespace = to_regnamespace(:schema) AND relname = ANY (:tables)
       UNION ALL
+      SELECT relname::text, (aclexplode(attacl)).*, relowner FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+      WHERE relnamespace = to_regnamespace(:schema) AND relname = ANY (:tables)
+      UNION ALL
       SELECT proname::text, (aclexplode(coalesce(proacl, acldefault('f', proowner)))).*, proowner FROM pg_proc
       WHERE pronamespace = to_regnamespace(:schema) AND proname IN ('release_policy', 'sign_policy')
     ) AS granted LEFT JOIN pg_roles ON pg_roles.oid = grantee
@@ -55,7 +58,8 @@ class Condition:
     """What keeps the catalog from being changed, and what doesn't.
 
     `changeable` are append-only tables, and partitions of them, whose rows can be changed; `emptyable` those that can be
-    truncated. `grants` are the rights to write beyond those that migrations give, as (role, privilege, table or function).
+    truncated. `grants` are the rights to write, be it some columns only, beyond those that migrations give, as (role, privilege,
+    table or function).
     `guarded`: there is a guard. What the login is, it is besides its task.
     """
 

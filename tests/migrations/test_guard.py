@@ -171,6 +171,10 @@ def test_a_fresh_catalog_is_sound(released: Database, settings: Settings) -> Non
             {"grants": (("PUBLIC", "TRUNCATE", "policy_rule"), ("cdc_masker_auditor", "INSERT", "audit_entry"))},
         ),
         (
+            "GRANT INSERT (version, method) ON cdc_masker.policy_rule TO cdc_masker_auditor",
+            {"grants": (("cdc_masker_auditor", "INSERT", "policy_rule"),)},
+        ),
+        (
             "GRANT EXECUTE ON FUNCTION cdc_masker.release_policy(json, text, text) TO cdc_masker_worker",
             {"grants": (("cdc_masker_worker", "EXECUTE", "release_policy"),)},
         ),
