@@ -58,9 +58,8 @@ class Condition:
     """What keeps the catalog from being changed, and what doesn't.
 
     `changeable` are append-only tables, and partitions of them, whose rows can be changed; `emptyable` those that can be
-    truncated. `grants` are the rights to write, be it some columns only, beyond those that migrations give, as (role, privilege,
-    table or function).
-    `guarded`: there is a guard. What the login is, it is besides its task.
+    truncated. `grants` are the rights to write, be it single columns, beyond those that migrations give, as (role, privilege,
+    table or function). `guarded`: there is a guard. What the login is, it is besides its task.
     """
 
     changeable: tuple[str, ...]
