@@ -36,12 +36,19 @@ def check(rules: Iterable[_Pair], domains: Iterable[Domain]) -> None:
     rules = tuple(rules)
     _check_domains(rules, {domain.name: domain for domain in domains})
     for rule, method in rules:
+        _check_name(rule)
         _check_size(rule, method)
     cards = [(rule, method) for rule, method in rules if _is_of_cards(rule, method)]
     for rule, method in cards:
         _check_display(rule, method)
     _check_hash_and_parts(cards)
     _check_shifts(rules)
+
+
+def _check_name(rule: Rule) -> None:
+    """A column without a domain has one that is named by an array of JSON; who takes that name joins it, and nobody said so."""
+    if str(domain := rule.params.get("domain", "")).startswith('["'):
+        raise PolicyError(rule.place, f"domain {domain!r} is named as columns without one are; begin with another letter")
 
 
 def _check_domains(rules: Iterable[_Pair], domains: Mapping[str, Domain]) -> None:

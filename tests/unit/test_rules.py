@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,3 +99,12 @@ def test_more_than_the_first_six_and_the_last_four_of_a_card_number_is_refused(m
 )
 def test_as_much_as_that_is_not(method: str, params: dict[str, Any]) -> None:
     check(Policy.of(1, rules=[about("number", method, **params)]))
+
+
+@pytest.mark.parametrize(
+    ("method", "params"), [("tokenize", {}), ("encrypt", {}), ("date_shift", {"days": 200, "subject": "id", "type": "date"})]
+)
+def test_no_domain_is_named_as_that_of_a_column_without_one_is(method: str, params: dict[str, Any]) -> None:
+    own = json.dumps(["*", "crm", "people", "a"])
+    assert "begin with another" in problem(rule("a", "tokenize"), rule("b", method, domain=own, **params))
+    check(Policy.of(1, rules=[rule("b", "tokenize", domain="[a]")]))
