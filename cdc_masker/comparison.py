@@ -21,7 +21,7 @@ import msgspec
 
 from cdc_masker import methods, steady
 from cdc_masker.lookup import Group, Lookup, Table, matches, overlap
-from cdc_masker.methods import METHODS, Column, Method, redaction
+from cdc_masker.methods import METHODS, Column, Disclosure, Method, redaction
 from cdc_masker.methods.constant import DropColumn, KeepValue, Redact
 from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Policy, Rule
 from cdc_masker.schemas import Type, from_postgres
@@ -125,7 +125,8 @@ def _columns(old: Policy, new: Policy, known: Registry, also: Iterable[Rule]) ->
             in_words(other, default_after),
             _verdict(one, other, known),
             first=not one
-            and not any(rule.method == KeepValue.name or rule.params.get("domain") in domains for rule in other)
+            and default_before != "quarantine"
+            and not any(_shows_all(rule, known) or rule.params.get("domain") in domains for rule in other)
             and not was_decided(table, column),
             breaks_schema=_breaks(one, default_before, other, default_after, known),
         )
@@ -160,6 +161,10 @@ def _place(rule: Rule) -> str:
 def _decision(group: Group) -> list[Rule]:
     """What a group's rules decide, for whatever reason."""
     return [msgspec.structs.replace(rule, reason=None, ticket=None) for rule in group]
+
+
+def _shows_all(rule: Rule, known: Registry) -> bool:
+    return Disclosure.VALUE in methods.build(rule, known).discloses
 
 
 def _drops(group: Group, default: str) -> bool:

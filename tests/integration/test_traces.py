@@ -30,7 +30,7 @@ FAULTY = """
 from cdc_masker.pipeline import Masker
 from cdc_masker.worker import run
 
-def fail(self, records):
+def fail(self, records, *more):
     try:
         records[0].value.decode("utf-16")
     finally:

@@ -262,3 +262,10 @@ def test_differences_are_said_in_words() -> None:
     assert difference.place == "crm.people.a"
     assert difference.before == "undecided (redact)"
     assert difference.after == '$.x keep(type="text"); the rest truncate(length=2, type="text")'
+
+
+def test_a_first_mask_needs_a_reason_where_records_were_quarantined_before() -> None:
+    tables = [TableDefault(schema="crm", table="people", default="quarantine")]
+    old = Policy.of(1, tables=tables)
+    assert weakenings(old, Policy.of(2, tables=tables, rules=[rule("a", "tokenize")]), [])
+    assert not weakenings(Policy.of(1), Policy.of(2, rules=[rule("a", "tokenize")]), [])

@@ -295,18 +295,15 @@ def test_a_row_is_masked_and_fits_its_schema() -> None:
 
 @pytest.mark.parametrize(("type_name", "value"), [("double precision", 1.2345678e22), ("real", 3.0e9), (None, 1.2345678e22)])
 def test_a_number_that_noise_would_leave_as_it_is_is_redacted(type_name: str | None, value: float) -> None:
-    raw = record(change(after={"n": value}))
-    part = {} if type_name is not None else {"path": "$.x"}
-    if type_name is None:
-        raw = record(change(after={"n": {"x": value}}))
+    raw = record(change(after={"n": {"x": value} if type_name is None else value}))
     decided = Rule(
         schema="crm",
         table="people",
         column="n",
         type=type_name,
         method="noise",
+        path="$.x" if type_name is None else None,
         params={"distribution": "uniform", "bound": 1},
-        **part,
     )
     outcome = masker(decided).mask(raw)
     assert str(value) not in str(outcome.value)
