@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_masker.kinds import Kind
-from cdc_masker.leaks.shown import shown
 from cdc_masker.methods import Misfit, Unmaskable
 from cdc_masker.methods.dates import Year
 from cdc_masker.methods.times import DAY, day_of, limits, rewriting
@@ -130,17 +129,6 @@ def test_what_shows_less_is_known() -> None:
     assert Year(earliest=1940).no_weaker_than(Year(earliest=1930))
     assert not Year().no_weaker_than(Year(earliest=1930))
     assert not Year(earliest=1930).no_weaker_than(Year(earliest=1940))
-
-
-@pytest.mark.parametrize("method", CUTS)
-@given(moment=st.datetimes() | st.dates().map(lambda day: datetime(day.year, day.month, 1)), form=st.sampled_from(["T", " "]))
-def test_the_search_for_leaks_counts_a_start_as_shown(method: str, moment: datetime, form: str) -> None:
-    for text in (moment.isoformat(form), moment.isoformat(form, "minutes") + "Z", moment.date().isoformat()):
-        try:
-            stays = masking(method)(text) == text
-        except Unmaskable:
-            continue
-        assert shown(rule("c", method), text) == ([text] if stays else [])
 
 
 def test_limits_of_nanoseconds_leave_out_the_infinities() -> None:
