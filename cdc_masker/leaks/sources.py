@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Table
 
 from cdc_masker.catalog.database import Database
-from cdc_masker.catalog.tables import audit_entry, audit_quarantine, receipt
+from cdc_masker.catalog.tables import audit_entry, audit_quarantine
 from cdc_masker.codecs.capture import CaptureError, decode_line
 from cdc_masker.errors import SetupError
 from cdc_masker.events import Record
@@ -61,7 +61,7 @@ async def published(settings: Settings) -> list[Sink]:
 
 
 def audit_rows(settings: Settings) -> list[Sink]:
-    """The audit's tables in the catalog, receipts included: people type reasons into them."""
+    """The audit's tables in the catalog."""
 
     def rows_of(table: Table) -> Sink:
         async def rows() -> AsyncIterator[Item]:
@@ -71,19 +71,14 @@ def audit_rows(settings: Settings) -> list[Sink]:
                     number = 0
                     async for row in await connection.stream(table.select().order_by(*table.primary_key)):
                         number += 1
-                        at = (
-                            f" (partition {row.partition}, first offset {row.first_offset})"
-                            if "partition" in row._fields
-                            else ""
-                        )
-                        where = f"{table.name} row {number}{at}"
+                        where = f"{table.name} row {number} (partition {row.partition}, first offset {row.first_offset})"
                         yield row_item(where, row._asdict())
             finally:
                 await database.close()
 
         return Sink(f"table {settings.database_schema}.{table.name}", "rows", rows)
 
-    return [rows_of(audit_entry), rows_of(audit_quarantine), rows_of(receipt)]
+    return [rows_of(audit_entry), rows_of(audit_quarantine)]
 
 
 def masked_file(source: Path) -> Sink:

@@ -128,8 +128,8 @@ def check(data: bytes) -> None:
     assert (outcome.fate is Fate.QUARANTINED) == (outcome.reason is not None) == (not outcome.published)
     written = [outcome.key or b"", outcome.value or b"", *(value or b"" for _, value in outcome.headers)]
     assert outcome.published or written == [b"", b""]
-    assert CANARY not in repr(outcome).encode()
-    if any(CANARY in each for each in written):
+    # What people are told of an outcome has names of columns in it, too.
+    if any(CANARY in each for each in (*written, repr(outcome).encode())):
         assert any(_was_moved(part) for part in (key, value, header)), "a canary in a masked column is in the outcome"
 
 
