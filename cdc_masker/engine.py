@@ -61,6 +61,9 @@ _SPECIAL_HEADERS = re.compile(r"__debezium\.(new|old)key|cdc-masker")
 Cell = Callable[[bytes, Context], bytes]
 Registry = Mapping[str, type[Method]]
 
+_Target = tuple[bool, tuple[str, str, str, str]]
+"""What rules are about, but for their paths: whether they are patterns, server, schema, table and column."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowPlan:
@@ -100,13 +103,18 @@ class RowPlan:
 
 def check(policy: Policy, known: Registry = METHODS) -> None:
     """Raises `PolicyError` naming the first rule that can't be carried out with the methods that there are."""
+    _decisions(policy, Lookup(policy), known)
+
+
+def _decisions(policy: Policy, lookup: Lookup, known: Registry) -> dict[_Target, Rule | Parts]:
+    """What is decided, checked, by what it is about. Raises as `check` does."""
     domains = {domain.name: domain for domain in policy.domains}
-    for group in Lookup(policy).groups():
-        _decided(group, known, domains)
+    decided = {_target(group): _decided(group, known, domains) for group in lookup.groups()}
     rules.check([(rule, methods.build(rule, known)) for rule in policy.rules], policy.domains)
     for header in policy.headers:
         if _SPECIAL_HEADERS.fullmatch(header):
             raise PolicyError(f"header {header}", "is written by cdc-masker itself and can't be let through")
+    return decided
 
 
 class Engine:
@@ -116,14 +124,13 @@ class Engine:
     """
 
     def __init__(self, policy: Policy, keys: Keys, known: Registry = METHODS, began: Policy | None = None) -> None:
-        check(policy, known)
+        self.lookup = Lookup(policy)
+        self._decided = _decisions(policy, self.lookup, known)
         self._began = None if began is None else Engine(began, steady.NoKeys(), known)
         self._known = known
-        self.lookup = Lookup(policy)
         self._keys = keys
         self._epoch = policy.key_epoch
         self._domains = {domain.name: domain for domain in policy.domains}
-        self._decided = {_target(group): _decided(group, known, self._domains) for group in self.lookup.groups()}
         for decision in self._decided.values():  # a key that is missing is found now, not at the first event that needs it
             self._compile(decision, Table("", "", "", ""), "", None)
         # So is the one for undecided columns of keys.
@@ -190,9 +197,7 @@ class Engine:
     def _declared(self, table: Table, name: str) -> Type | None:
         """The type that rules state for the column."""
         decision = self._decision(table, name)
-        if isinstance(decision, Rule):
-            return from_postgres(decision.type) if decision.type else None
-        return None if decision is None else decision.type
+        return None if decision is None else _stated(decision)
 
     def _decision(self, table: Table, column: str) -> Rule | Parts | None:
         group = self.lookup.rules(table, column)
@@ -205,9 +210,9 @@ class Engine:
             return self.column(rule, table, name, of_type)
 
         if isinstance(decision, Parts):
-            return nested.compile_parts(decision, type_ or decision.type, column, self._keys)
-        declared = from_postgres(decision.type) if decision.type else None
-        return self._transform(self.method(decision), column(decision, type_ or declared), few=decision.allow_small_domain)
+            return nested.compile_parts(decision, type_ or _stated(decision), column, self._keys)
+        described = column(decision, type_ or _stated(decision))
+        return self._transform(self.method(decision), described, few=decision.allow_small_domain)
 
     def _transform(self, method: Method, column: Column, *, few: bool) -> Transform:
         if column.type is not None and not methods.fits(method, column.type, few=few):
@@ -269,8 +274,15 @@ class Engine:
         raise InputError(Reason.UNFIT_KEY_RULE, f"key.{name}")
 
 
-def _target(group: Group) -> tuple[bool, tuple[str, str, str, str]]:
+def _target(group: Group) -> _Target:
     return group[0].pattern, group[0].target[:4]
+
+
+def _stated(decision: Rule | Parts) -> Type | None:
+    """The type that the rules of a column state."""
+    if isinstance(decision, Parts):
+        return decision.type
+    return from_postgres(decision.type) if decision.type else None
 
 
 def _is_about_all(decision: Rule | Parts) -> bool:
