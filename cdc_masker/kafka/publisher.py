@@ -29,6 +29,8 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from cdc_masker.events import Outcome
+from cdc_masker.kafka import steps
+from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.topics import LARGEST_ENTRY, Output
 from cdc_masker.settings import Settings
 
@@ -89,8 +91,10 @@ class Publisher:
         async with asyncio.timeout(self._settings.transaction_timeout):
             try:
                 await self._producer.begin_transaction()
+                steps.reach(Step.BEGUN)
                 await self._fill(publication)
                 confirm()
+                steps.reach(Step.CONFIRMED)
             except ProducerFenced:
                 raise Fenced from None
             except BaseException:
@@ -100,6 +104,7 @@ class Publisher:
                 await self._producer.commit_transaction()
             except ProducerFenced:
                 raise Fenced from None
+            steps.reach(Step.COMMITTED)
 
     async def stop(self) -> None:
         """Closes the connections; what is still open is aborted by the next publisher of this partition."""
@@ -116,12 +121,19 @@ class Publisher:
             if outcome.target is not None
         )
         deliveries = await self._send(self._output.topic, partition, masked)
+        steps.reach(Step.RECORDS_SENT)
         timestamp = publication.outcomes[-1].timestamp
-        for topic, values in ((settings.quarantine_topic, publication.notes), (settings.audit_topic, [publication.entry])):
+        for topic, values, step in (
+            (settings.quarantine_topic, publication.notes, Step.NOTES_SENT),
+            (settings.audit_topic, [publication.entry], Step.ENTRY_SENT),
+        ):
             deliveries += await self._send(topic, 0, [(timestamp, self._key, value, []) for value in values])
+            steps.reach(step)
         position = OffsetAndMetadata(publication.offset, publication.metadata)
         await self._producer.send_offsets_to_transaction({self._source: position}, settings.group)
+        steps.reach(Step.OFFSETS_SENT)
         await asyncio.gather(*deliveries)
+        steps.reach(Step.FLUSHED)
 
     async def _send(self, topic: str, partition: int, rows: Iterable[_Row]) -> list[asyncio.Future[Any]]:
         """Hands rows to the producer in as few batches as they fit in. A row that is too large for one gets its own."""
@@ -144,3 +156,4 @@ class Publisher:
         with suppress(KafkaError, TimeoutError):
             exit_ = self._producer.transaction().__aexit__(Exception, None, None)
             await asyncio.wait_for(exit_, _CLEAN_UP_SECONDS)
+        steps.reach(Step.ABORTED)
