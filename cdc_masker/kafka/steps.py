@@ -1,8 +1,8 @@
 """Names the steps of assignment, delivery and audit, so that tests can end a worker at each of them.
 
-Whoever does a step says `steps.reach(Step.…)` when it is done: once for a batch, an assignment or a copy of the audit, never for
-a record. That does nothing, and no setting can change it; `tests/chaos/worker.py` starts a worker that has a function of its own
-in its place.
+Whoever does a step says `steps.reach(Step.…)` when it is done: once for a batch, an assignment or a copy of the audit, never
+for a record. That does nothing, and no setting can change it; `tests/chaos/worker.py` starts a worker that has a function of
+its own in its place.
 """
 
 from __future__ import annotations

@@ -42,20 +42,26 @@ _QUICK = {
 
 
 class Kafka:
-    """How the broker starts; `home` is where its data is."""
+    """How the broker starts; `home` is where its data is.
+
+    A broker tells its clients where they reach it. So that a proxy can stand between, a second listener at port `behind` tells
+    them the proxy's port, `proxy`; without a proxy there is none.
+    """
 
     name: ClassVar[str] = "kafka"
-    ports: ClassVar[tuple[str, ...]] = ("kafka", "controller")
+    ports: ClassVar[tuple[str, ...]] = ("kafka", "controller", "kafka-behind-proxy")
     needs: ClassVar[tuple[str, ...]] = ()
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
-    def __init__(self, home: Path, port: int, controller_port: int, jars: Jars) -> None:
+    def __init__(self, home: Path, port: int, controller_port: int, behind: int, *, jars: Jars, proxy: int | None) -> None:
         self._home = home
         self._properties = home / "kraft.properties"
         self._data = home / "data"
         self._port = port
         self._controller_port = controller_port
         self._jars = jars
+        self._behind = behind
+        self._proxy = proxy
 
     @property
     def brokers(self) -> str:
@@ -71,8 +77,9 @@ class Kafka:
                 "node.id": 1,
                 "controller.quorum.voters": f"1@{_HOST}:{self._controller_port}",
                 "controller.listener.names": "CONTROLLER",
-                "listeners": f"PLAINTEXT://{self.brokers},CONTROLLER://{_HOST}:{self._controller_port}",
-                "advertised.listeners": f"PLAINTEXT://{self.brokers}",
+                "listeners": f"PLAINTEXT://{self.brokers},CONTROLLER://{_HOST}:{self._controller_port}{self._at(self._behind)}",
+                "advertised.listeners": f"PLAINTEXT://{self.brokers}{self._at(self._proxy)}",
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXY:PLAINTEXT",
                 "log.dirs": self._data,
                 # A misspelt topic is an error, as it should be in production.
                 "auto.create.topics.enable": "false",
@@ -88,6 +95,9 @@ class Kafka:
         done = subprocess.run(formatting.argv, env=formatting.environment, capture_output=True, text=True)
         if done.returncode:
             raise SetupError(f"Kafka's storage in {self._data} can't be formatted: {done.stderr.strip()[-300:]}; delete it")
+
+    def _at(self, port: int | None) -> str:
+        return "" if self._proxy is None else f",PROXY://{_HOST}:{port}"
 
     def command(self) -> Command:
         return java.command(self._jars, "kafka.Kafka", self._properties)

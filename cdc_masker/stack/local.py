@@ -74,12 +74,16 @@ def default_directory() -> Path:
 class Stack:
     """The stack in one directory, whether it runs or not. As a context manager it is wiped at the end.
 
-    `progress` is told, in a few words, what is being done. Whatever can't be done raises `SetupError`.
+    `progress` is told, in a few words, what is being done. `kafka_proxy` is the port of a proxy before Kafka, which hands on to
+    `address("kafka-behind-proxy")`. Whatever can't be done raises `SetupError`.
     """
 
-    def __init__(self, directory: Path, progress: Callable[[str], None] = lambda told: None) -> None:
+    def __init__(
+        self, directory: Path, progress: Callable[[str], None] = lambda told: None, *, kafka_proxy: int | None = None
+    ) -> None:
         self.directory = directory.absolute()
         self._progress = progress
+        self._kafka_proxy = kafka_proxy
         self._file = self.directory / "stack.json"
         self._state = State.read(self._file)
 
@@ -238,7 +242,8 @@ class Stack:
             return self._postgres
         fetched = jars.fetch(self._progress)
         if name == Kafka.name:
-            return Kafka(self.directory / "kafka", self._port("kafka"), self._port("controller"), fetched)
+            ports = [self._port(port) for port in Kafka.ports]
+            return Kafka(self.directory / "kafka", *ports, jars=fetched, proxy=self._kafka_proxy)
         home, password = self.directory / "connect", self._state.password
         return Connect(home, self._port("connect"), self.kafka_brokers, fetched, password)
 
