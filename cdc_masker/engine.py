@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -24,6 +24,7 @@ from cdc_masker import methods, nested, rules, steady
 from cdc_masker.codecs.connect import Layout
 from cdc_masker.codecs.json import Members
 from cdc_masker.errors import InputError, PolicyError, Reason
+from cdc_masker.events import Treatment
 from cdc_masker.guard import MaskedColumn
 from cdc_masker.lookup import Group, Lookup, Table, as_in_topics
 from cdc_masker.methods import (
@@ -45,7 +46,7 @@ from cdc_masker.methods import (
     Unmaskable,
     redaction,
 )
-from cdc_masker.methods.constant import DropColumn
+from cdc_masker.methods.constant import DropColumn, KeepValue, Redact
 from cdc_masker.methods.token import Tokenize
 from cdc_masker.nested import Parts
 from cdc_masker.policies import Domain, Policy, Rule
@@ -73,6 +74,7 @@ class RowPlan:
     rule's method does not fit the type that came: drift, for people to see. `collapsed` are the columns of the key in which a
     constant stands, so that different rows get the same key, and nobody accepted that. `withheld` are the columns that are not
     masked as decided, since rows would get another shape. `cells` lack the columns that are dropped, `width` counts them.
+    `treatment` is what the audit counts.
     """
 
     transforms: dict[str, Transform]
@@ -83,6 +85,7 @@ class RowPlan:
     undecided: frozenset[str]
     collapsed: frozenset[str]
     withheld: frozenset[str]
+    treatment: Treatment = field(repr=False)
 
     def apply(self, row: Members, place: str, context: Context) -> bytes:
         """The masked row as JSON text; `context` is its record's. Raises `InputError` when the row has other columns than the
@@ -98,6 +101,7 @@ class RowPlan:
             ]
         except KeyError:
             raise InputError(Reason.SCHEMA_MISMATCH, place) from None
+        context.treatments.append(self.treatment)
         return b"{" + b",".join(texts) + b"}"
 
 
@@ -161,7 +165,9 @@ class Engine:
         undecided = frozenset(name for name, type_ in columns if not self._fits(self._decision(table, name), type_))
         constant = (name for name in key if isinstance(transforms.get(name), Constant))
         collapsed = frozenset(name for name in constant if name in undecided or not self._accepts_loss(table, name))
-        return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed, withheld)
+        treated = (self._treated(table, name, transforms[name], name in withheld | undecided) for name in transforms)
+        treatment = Treatment(f"{table.schema}.{table.name}", tuple(each for column in treated for each in column))
+        return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed, withheld, treatment)
 
     def _decide(self, table: Table, name: str, type_: Type | None, in_key: bool, passing: bool) -> Transform:
         decision = self._decision(table, name)
@@ -193,6 +199,17 @@ class Engine:
         except InputError:  # such records were quarantined: the column had no shape
             return wanted
         return steady.in_shape_of(began, wanted, type_)
+
+    def _treated(self, table: Table, name: str, transform: Transform, by_default: bool) -> Iterable[tuple[str, str]]:
+        """By column or path, the method that is applied: the rule's, or what stands in for it."""
+        decision = self._decision(table, name)
+        if by_default or decision is None:
+            default = {Keep: KeepValue, Drop: DropColumn, Constant: Redact}.get(type(transform), Tokenize)
+            yield name, default.name
+        elif isinstance(decision, Parts):
+            yield from ((f"{name} {rule.path}", rule.method) for rule in decision.rules)
+        else:
+            yield name, decision.method
 
     def _declared(self, table: Table, name: str) -> Type | None:
         """The type that rules state for the column."""

@@ -31,7 +31,10 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """Why a record was quarantined: the only thing about its content that is ever told."""
+    """Why a record was not published: the only thing about its content that is ever told.
+
+    It was quarantined, but for the last two: what they name is never published, and is dropped.
+    """
 
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
@@ -46,6 +49,8 @@ class Reason(StrEnum):
     UNMASKABLE = "unmaskable"
     UNFIT_KEY_RULE = "unfit_key_rule"
     UNDECIDED = "undecided"
+    SIGNAL = "signal"
+    NOTIFICATION = "notification"
 
 
 class CdcMaskerError(Exception):

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from cdc_masker.errors import Reason
 
-__all__ = ["AuditEntry", "Fate", "Headers", "Outcome", "QuarantineNote", "Record", "output_topic"]
+__all__ = ["Acceptance", "AuditEntry", "Fate", "Headers", "Note", "Outcome", "Record", "Treatment", "output_topic"]
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -39,13 +39,25 @@ class Fate(StrEnum):
     DROPPED = "dropped"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Treatment:
+    """What is done to the rows of one layout: for each column or path of the table (`schema.name`), the name of the method.
+
+    Compared by identity: each plan has one, and counting by it costs nothing.
+    """
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one record, and the masked record where there is one.
 
-    `target` is the masked topic, None where nothing is published (quarantined, dropped). `reason` is set when quarantined, and
-    `place` then names the part of the record that is at fault (`key`, `after`, `after.email` …). `misfits` are the columns with
-    values that their method could not take, which are redacted, each with the method's reason.
+    `target` is the masked topic, None where nothing is published. `reason` is set then (quarantined, dropped), and `place` may
+    name the part of the record that is at fault (`key`, `after`, `after.email` …). `treatments` has one for each row image and
+    key that was masked, and `misfits` the columns with values that their method could not take, which are redacted, each with
+    the method's reason.
     """
 
     fate: Fate
@@ -60,6 +72,7 @@ class Outcome:
     reason: Reason | None = None
     place: str | None = None
     misfits: tuple[tuple[str, str], ...] = ()
+    treatments: tuple[Treatment, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def published(self) -> bool:
@@ -67,25 +80,44 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class QuarantineNote:
-    """All that is kept of a record that could not be masked: where it was and why, never what it held."""
+class Note:
+    """All that is kept of a record that was not published: where it was and why, never what it held."""
 
     topic: str
     partition: int
     offset: int
     timestamp: int
+    fate: Fate
     reason: Reason
     place: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Somebody accepted that records were lost before they were masked. `by` is who, as the catalog knows them.
+
+    `incarnation` is the id of the topic that took the place of this one; None: it is still the same.
+    """
+
+    by: str
+    reason: str
+    incarnation: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """What one batch did. Identified by (generation, incarnation, topic, partition, first_offset).
+    """What one batch did. Identified by (generation, incarnation, topic, partition, first_offset), and chained per these but
+    the offset: `previous` is the hash of the entry before it, empty for the first.
 
-    `incarnation` is Kafka's id of the source topic, so that a topic made anew starts over. `counts` maps each fate to its
-    number of records. `masked_at` is in milliseconds since the epoch. `policy_digest` is `sha256:…`, and
-    so is `policy_seal`, which stands for all versions up to this one; it is empty without a catalog, and for version 0.
-    `shape_version` is the version whose shape the rows keep, None if that is `policy_version` itself.
+    `incarnation` is Kafka's id of the source topic, so that a topic made anew starts over. The entries of a chain cover the
+    source's offsets without a hole: each goes from where the one before ended to `last_offset`, both included, and `gaps` are
+    the ranges (first, last) in which a `read_committed` reader sees no record. `counts` maps each fate to its number of
+    records, `columns` each table, column and method to how often that method was applied, and `root` is the root of the Merkle
+    tree over the records' leaves (`cdc_masker.evidence`). `notes` has one for each record that was not published.
+
+    `masked_at` is in milliseconds since the epoch. Hashes are `sha256:…`. `policy_seal` stands for all versions up to this one;
+    it is empty without a catalog, and for version 0. `shape_version` is the version whose shape the rows keep, None if that is
+    `policy_version` itself. An entry with an acceptance covers records that were lost: it counts none and has no root.
     """
 
     generation: int
@@ -94,16 +126,21 @@ class AuditEntry:
     partition: int
     first_offset: int
     last_offset: int
+    gaps: tuple[tuple[int, int], ...] = ()
     counts: Mapping[Fate, int]
+    columns: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    root: str
+    previous: str
     policy_version: int
     policy_digest: str
     policy_seal: str
+    shape_version: int | None = None
     key_epoch: int
     masked_at: int
     worker: str
     program: str
-    quarantined: tuple[QuarantineNote, ...] = ()
-    shape_version: int | None = None
+    accepted: Acceptance | None = None
 
 
 def output_topic(prefix: str, topic: str, generation: int) -> str:

@@ -1,26 +1,84 @@
-"""What the audit is made of: the entry of a batch, and its bytes in the audit topic.
+"""What the audit is made of: the entry of a batch, its bytes in the audit topic, and what proves them.
 
 An entry is computed from outcomes alone, so it can't hold anything of a raw record. The time and the names of worker and
-program come from the shell.
+program come from the shell. Three things make it evidence:
+
+- a leaf for each record, over what was published of it, and the root of the Merkle tree over the leaves (`cdc_masker.merkle`);
+- the hash of the entry before it, so that entries form a chain;
+- offsets that join without a hole.
+
+Whoever has the masked topic computes the same leaves from it. The bytes of an entry, over which its hash is taken, are JSON
+with sorted members and nothing between them, so that any program can write them again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 import msgspec
 
-from cdc_masker.events import AuditEntry, Fate, Outcome, QuarantineNote
+from cdc_masker import merkle
+from cdc_masker.errors import Reason
+from cdc_masker.events import AuditEntry, Fate, Headers, Note, Outcome, Treatment
 from cdc_masker.policies import Policy
 from cdc_masker.version import __version__
 
-__all__ = ["audit_entry", "decode_entry", "encode_entry", "encode_note"]
+__all__ = ["OTHERS", "PROGRAM", "audit_entry", "decode_entry", "encode_entry", "encode_note", "entry_hash", "leaf", "leaf_of"]
+
+PROGRAM = f"cdc-masker/{__version__}"
+OTHERS = "(others)"
+"""In place of names of columns that are too long, or too many."""
+
+_ENTRY = b"cdc-masker audit entry 1\n"
+_NULL = b"\xff" * 8
+_LONGEST_NAME = 255
+_MOST_COLUMNS = 1000
+
+
+def leaf(
+    offset: int,
+    fate: Fate,
+    reason: Reason | None,
+    place: str | None,
+    timestamp: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+) -> bytes:
+    """The leaf of one record as it was published: its fields in this order, then name and value of each header.
+
+    Before each field stands its length in bytes, as 8 bytes, big-endian; before null, 8 bytes of ones. Numbers are written in
+    decimal, the rest in UTF-8.
+    """
+    fields = [
+        b"%d" % offset,
+        fate.encode(),
+        None if reason is None else reason.encode(),
+        None if place is None else place.encode(),
+        b"%d" % timestamp,
+        key,
+        value,
+    ]
+    for name, content in headers:
+        fields += (name.encode(), content)
+    return b"".join([_NULL if each is None else len(each).to_bytes(8, "big") + each for each in fields])
+
+
+def leaf_of(one: Outcome | Note) -> bytes:
+    """The leaf of an outcome, or of the note that is kept of one."""
+    if isinstance(one, Note):
+        return leaf(one.offset, one.fate, one.reason, one.place, one.timestamp, None, None, ())
+    return leaf(one.offset, one.fate, one.reason, one.place, one.timestamp, one.key, one.value, one.headers)
 
 
 def audit_entry(
     outcomes: Sequence[Outcome],
     *,
+    start: int,
+    end: int,
+    previous: str,
     policy: Policy,
     generation: int,
     incarnation: str,
@@ -28,20 +86,31 @@ def audit_entry(
     worker: str,
     shape_version: int | None = None,
 ) -> AuditEntry:
-    """The entry of one batch: consecutive outcomes, at least one, of one partition. `masked_at` is in ms since the epoch.
+    """The entry of one batch: the outcomes, at least one, of all that is to be seen of one partition from the offset `start` to
+    before `end`. `previous`: the hash of the entry before it. `masked_at` is in ms since the epoch.
 
     `shape_version`: the version whose shape the rows keep, if not that of `policy`.
     """
-    first, last = outcomes[0], outcomes[-1]
     counts = Counter(outcome.fate for outcome in outcomes)
     return AuditEntry(
         generation=generation,
         incarnation=incarnation,
-        topic=first.topic,
-        partition=first.partition,
-        first_offset=first.offset,
-        last_offset=last.offset,
+        topic=outcomes[0].topic,
+        partition=outcomes[0].partition,
+        first_offset=start,
+        last_offset=end - 1,
+        gaps=_gaps([outcome.offset for outcome in outcomes], start, end),
         counts={fate: counts[fate] for fate in Fate},
+        columns=_columns(outcomes),
+        notes=tuple(
+            Note(
+                outcome.topic, outcome.partition, outcome.offset, outcome.timestamp, outcome.fate, outcome.reason, outcome.place
+            )
+            for outcome in outcomes
+            if outcome.reason is not None
+        ),
+        root=_hash(merkle.root([merkle.leaf_hash(leaf_of(outcome)) for outcome in outcomes])),
+        previous=previous,
         policy_version=policy.version,
         policy_digest=policy.digest,
         policy_seal=policy.seal,
@@ -49,18 +118,13 @@ def audit_entry(
         key_epoch=policy.key_epoch,
         masked_at=masked_at,
         worker=worker,
-        program=f"cdc-masker/{__version__}",
-        quarantined=tuple(
-            QuarantineNote(outcome.topic, outcome.partition, outcome.offset, outcome.timestamp, outcome.reason, outcome.place)
-            for outcome in outcomes
-            if outcome.reason is not None
-        ),
+        program=PROGRAM,
     )
 
 
 def encode_entry(entry: AuditEntry) -> bytes:
-    """The entry as JSON, as it stands in the audit topic."""
-    return msgspec.json.encode(entry)
+    """The entry as it stands in the audit topic: JSON with sorted members, without spaces, in UTF-8 without escapes."""
+    return msgspec.json.encode(entry, order="sorted")
 
 
 def decode_entry(text: bytes) -> AuditEntry:
@@ -68,9 +132,50 @@ def decode_entry(text: bytes) -> AuditEntry:
     return _entry.decode(text)
 
 
-def encode_note(note: QuarantineNote) -> bytes:
+def entry_hash(encoded: bytes) -> str:
+    """The hash of an encoded entry, by which the next one names it."""
+    return _hash(sha256(_ENTRY + encoded).digest())
+
+
+def encode_note(note: Note) -> bytes:
     """The note as JSON, as it stands in the quarantine topic."""
     return msgspec.json.encode(note)
+
+
+def _hash(digest: bytes) -> str:
+    return f"sha256:{digest.hex()}"
+
+
+def _gaps(offsets: Sequence[int], start: int, end: int) -> tuple[tuple[int, int], ...]:
+    """The ranges from `start` to before `end` that hold none of the offsets, which ascend."""
+    if len(offsets) == end - start:
+        return ()
+    before, after = (start - 1, *offsets), (*offsets, end)
+    return tuple((left + 1, right - 1) for left, right in zip(before, after, strict=True) if right - left > 1)
+
+
+def _columns(outcomes: Iterable[Outcome]) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+    """How often each method was applied, by table and column; of these, how often it could not take the value."""
+    applied: Counter[Treatment] = Counter()
+    misfits: Counter[tuple[str, str, str]] = Counter()
+    for outcome in outcomes:
+        applied.update(outcome.treatments)
+        for column, reason in outcome.misfits:
+            misfits[outcome.treatments[0].table, column, f"redacted: {reason}"] += 1
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    counted = [
+        *((each.table, column, method, count) for each, count in applied.items() for column, method in each.columns),
+        *((*misfit, count) for misfit, count in misfits.items()),
+    ]
+    names: set[tuple[str, str]] = set()
+    for table, column, method, count in counted:
+        too_many = len(names) >= _MOST_COLUMNS and (table, column) not in names
+        if too_many or max(len(table), len(column)) > _LONGEST_NAME:
+            table = column = OTHERS
+        names.add((table, column))
+        methods = found.setdefault(table, {}).setdefault(column, {})
+        methods[method] = methods.get(method, 0) + count
+    return found
 
 
 _entry = msgspec.json.Decoder(AuditEntry)

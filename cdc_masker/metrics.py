@@ -75,11 +75,10 @@ class Progress:
 def count(entry: AuditEntry, *, seconds: float) -> None:
     """Counts a batch that was published."""
     BATCH_SECONDS.observe(seconds)
-    for fate, number in entry.counts.items():
-        if fate is not Fate.QUARANTINED:
-            RECORDS.labels(entry.topic, fate, "").inc(number)
-    for note in entry.quarantined:
-        RECORDS.labels(entry.topic, Fate.QUARANTINED, note.reason).inc()
+    for fate in (Fate.MASKED, Fate.CONTROL):
+        RECORDS.labels(entry.topic, fate, "").inc(entry.counts[fate])
+    for note in entry.notes:
+        RECORDS.labels(entry.topic, note.fate, note.reason).inc()
 
 
 def count_redacted(topic: str, column: str, reason: str) -> str:

@@ -7,7 +7,6 @@ randomness, so that a retry or a replay gives the same bytes. What a record hold
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 import msgspec
 
@@ -118,7 +117,7 @@ class Masker:
             )
         if context.missing:
             raise MissingSubject
-        return replace(outcome, misfits=tuple(context.misfits)) if context.misfits else outcome
+        return outcome
 
     def _masked(self, record: Record, context: Context) -> Outcome:
         match self._read(record):
@@ -127,7 +126,7 @@ class Masker:
                 key = _read_key(record)
                 masked_key, headers = self._key(table, key, context), self._let_through(record, table, key, context)
                 value, rows = self._value(event, table, key, context)
-                outcome = self._published(record, _fate(event), masked_key, value, headers)
+                outcome = self._published(record, _fate(event), masked_key, value, headers, context)
                 self._guard.check(outcome, rows)
                 return outcome
             case FlattenedRow() as row:
@@ -137,7 +136,8 @@ class Masker:
                 plan, schema = self._plans.flattened(table, row, _columns(key))
                 value = envelope.wrap(schema, plan.apply(row.columns, WHOLE, context) if row.columns else b"null")
                 headers = self._let_through(record, table, key, context)
-                outcome = self._published(record, Fate.MASKED, self._key(table, key, context), value, headers)
+                masked_key = self._key(table, key, context)
+                outcome = self._published(record, Fate.MASKED, masked_key, value, headers, context)
                 if row.columns:
                     self._guard.check(outcome, {WHOLE: (row.columns, plan)})
                 return outcome
@@ -145,7 +145,7 @@ class Masker:
                 key = _read_key(record)
                 table = self._engine.lookup.table_of(record.topic)
                 headers = self._let_through(record, table, key, context)
-                return self._published(record, Fate.MASKED, self._key(table, key, context), None, headers)
+                return self._published(record, Fate.MASKED, self._key(table, key, context), None, headers, context)
             case Control() as control:
                 return self._published(
                     record,
@@ -153,9 +153,12 @@ class Masker:
                     envelope.wrap(_control_schema(control.key_schema), control.key),
                     envelope.wrap(_control_schema(control.schema), control.value),
                     self._let_through(record, Table("", "", "", record.topic), None, context),
+                    context,
                 )
-            case Notification() | Signal():
-                return Outcome(Fate.DROPPED, record.topic, record.partition, record.offset, record.timestamp)
+            case Notification():
+                return _dropped(record, Reason.NOTIFICATION)
+            case Signal():
+                return _dropped(record, Reason.SIGNAL)
 
     def _read(self, record: Record) -> Event | FlattenedRow | Tombstone | Control | Notification | Signal:
         if record.topic in self._dropped:
@@ -175,10 +178,17 @@ class Masker:
         return Table(source.name, "", prefix if prefix in self._prefixes else "", topic)
 
     def _published(
-        self, record: Record, fate: Fate, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
+        self,
+        record: Record,
+        fate: Fate,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]],
+        context: Context,
     ) -> Outcome:
         """The masked record, with a header that tells where it came from and what it was made by."""
-        origin = f"v=1;p={record.partition};o={record.offset};{self._made_by}"
+        control = ";f=control" if fate is Fate.CONTROL else ""  # so that an audit can tell it without the raw record
+        origin = f"v=1;p={record.partition};o={record.offset};{self._made_by}{control}"
         return Outcome(
             fate,
             record.topic,
@@ -189,6 +199,8 @@ class Masker:
             key=key,
             value=value,
             headers=(*headers, (HEADER, origin.encode())),
+            misfits=tuple(context.misfits),
+            treatments=tuple(context.treatments),
         )
 
     def _key(self, table: Table, key: Key | None, context: Context) -> bytes | None:
@@ -258,6 +270,10 @@ def _names(rule: Rule, shape: EnvelopeShape) -> bool:
         server = shape.topic.removesuffix("." + as_in_topics(f"{rule.schema}.{rule.table}"))
         named = server != shape.topic
     return named and rule.server in (server, ANY_SERVER)
+
+
+def _dropped(record: Record, reason: Reason) -> Outcome:
+    return Outcome(Fate.DROPPED, record.topic, record.partition, record.offset, record.timestamp, reason=reason)
 
 
 def _fate(event: Event) -> Fate:

@@ -78,8 +78,12 @@ class AuditStore(Protocol):
         """Stores entries; one that is there already is left as it is. Gives the number of new ones."""
         ...
 
-    async def last_offset(self, generation: int, incarnation: str, topic: str, partition: int) -> int | None:
-        """The last source offset that an entry covers, None without any entry."""
+    async def last(self, generation: int, incarnation: str, topic: str, partition: int) -> AuditEntry | None:
+        """The last entry of a chain, None without any."""
+        ...
+
+    async def ending_at(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
+        """The entry of a chain whose last offset that is, None if there is none."""
         ...
 
 

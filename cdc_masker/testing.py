@@ -72,10 +72,16 @@ class MemoryAudit:
             self._entries.setdefault(identity, entry)
         return len(self._entries) - before
 
-    async def last_offset(self, generation: int, incarnation: str, topic: str, partition: int) -> int | None:
-        wanted = (generation, incarnation, topic, partition)
-        newest = max((identity for identity in self._entries if identity[:4] == wanted), default=None)
-        return None if newest is None else self._entries[newest].last_offset
+    async def last(self, generation: int, incarnation: str, topic: str, partition: int) -> AuditEntry | None:
+        chain = self._chain(generation, incarnation, topic, partition)
+        return max(chain, key=lambda entry: entry.first_offset, default=None)
+
+    async def ending_at(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
+        chain = self._chain(generation, incarnation, topic, partition)
+        return next((entry for entry in chain if entry.last_offset == offset), None)
+
+    def _chain(self, *chain: Any) -> list[AuditEntry]:
+        return [entry for identity, entry in self._entries.items() if identity[:4] == chain]
 
 
 class MemoryKeys:

@@ -25,7 +25,7 @@ from urllib.error import URLError
 import msgspec
 
 from cdc_masker.errors import CdcMaskerError
-from cdc_masker.events import QuarantineNote, Record
+from cdc_masker.events import Note, Record
 from cdc_masker.stack import Stack
 from cdc_masker.stack.processes import Command, Process, end, spawn
 from cdc_masker.stack.programs import cache_directory
@@ -109,9 +109,7 @@ class Demo:
 
         def all_masked() -> bool:
             masked[:] = self._read(f"{re.escape(PREFIX)}({SOURCES})")
-            found = [
-                msgspec.json.decode(note.value or b"", type=QuarantineNote) for note in self._read("cdc-masker.quarantine")
-            ]
+            found = [msgspec.json.decode(note.value or b"", type=Note) for note in self._read("cdc-masker.quarantine")]
             notes.update({(note.topic, note.partition, note.offset): note.reason for note in found})
             done = {origin(record, PREFIX) for record in masked} | set(notes)
             return all((record.topic, record.partition, record.offset) in done for record in raw)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, tuple_
+import msgspec
+from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from cdc_masker.catalog.database import Database
-from cdc_masker.catalog.tables import audit_entry, audit_quarantine
+from cdc_masker.catalog.tables import audit_entry, audit_note
 from cdc_masker.errors import Reason, SetupError
-from cdc_masker.events import AuditEntry, Fate, QuarantineNote
+from cdc_masker.events import Acceptance, AuditEntry, Fate, Note
 from cdc_masker.settings import PREFIX
 
 __all__ = ["PostgresAudit"]
@@ -21,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 _IDENTITY = tuple(audit_entry.c[name] for name in ("generation", "incarnation", "topic", "partition", "first_offset"))
-_NOTE_OF = tuple(audit_quarantine.c[column.name] for column in _IDENTITY)
+_NOTE_OF = tuple(audit_note.c[column.name] for column in _IDENTITY)
 
 
 class PostgresAudit:
@@ -33,7 +34,7 @@ class PostgresAudit:
     async def check(self) -> None:
         """Raises `SetupError` when this login may not append entries, before there is anything to append."""
         schema = self._database.schema
-        tables = [f'"{schema}".{table.name}' for table in (audit_entry, audit_quarantine)]
+        tables = [f'"{schema}".{table.name}' for table in (audit_entry, audit_note)]
         async with self._database.transaction() as connection:
             rights = await connection.execute(select(*(func.has_table_privilege(table, "INSERT") for table in tables)))
         if not all(rights.one()):
@@ -42,12 +43,10 @@ class PostgresAudit:
             )
 
     async def append(self, entries: Sequence[AuditEntry]) -> int:
-        """Stores entries with their quarantine notes, all or none; one that is there is left as it is. Gives the number
-        of new ones.
-        """
+        """Stores entries with their notes, all or none; one that is there is left as it is. Gives the number of new ones."""
         if not entries:
             return 0
-        notes = [_note_row(entry, note) for entry in entries for note in entry.quarantined]
+        notes = [_note_row(entry, note) for entry in entries for note in entry.notes]
         async with self._database.transaction() as connection:
             stored = await connection.execute(
                 insert(audit_entry).on_conflict_do_nothing().returning(audit_entry.c.first_offset),
@@ -55,31 +54,36 @@ class PostgresAudit:
             )
             new = len(stored.all())
             if notes:
-                await connection.execute(insert(audit_quarantine).on_conflict_do_nothing(), notes)
+                await connection.execute(insert(audit_note).on_conflict_do_nothing(), notes)
         return new
 
-    async def last_offset(self, generation: int, incarnation: str, topic: str, partition: int) -> int | None:
-        """The last source offset that an entry covers, None without any entry."""
-        identity = (generation, incarnation, topic, partition)
-        newest = (
-            select(audit_entry.c.last_offset)
-            .where(*(column == value for column, value in zip(_IDENTITY, identity, strict=False)))
-            .order_by(audit_entry.c.first_offset.desc())
-            .limit(1)
-        )
-        async with self._database.transaction() as connection:
-            return (await connection.execute(newest)).scalar_one_or_none()
+    async def last(self, generation: int, incarnation: str, topic: str, partition: int) -> AuditEntry | None:
+        """The last entry of a chain, None without any."""
+        chain = _of_chain(generation, incarnation, topic, partition)
+        found = await self._read(audit_entry.select().where(*chain).order_by(audit_entry.c.first_offset.desc()).limit(1))
+        return found[0] if found else None
+
+    async def ending_at(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
+        """The entry of a chain whose last offset that is, None if there is none."""
+        chain = _of_chain(generation, incarnation, topic, partition)
+        around = audit_entry.select().where(*chain, audit_entry.c.first_offset <= offset)
+        found = await self._read(around.order_by(audit_entry.c.first_offset.desc()).limit(1))
+        return found[0] if found and found[0].last_offset == offset else None
 
     async def newest(self, limit: int, topic: str | None = None) -> list[AuditEntry]:
         """The newest entries by time of masking, newest first."""
         wanted = audit_entry.select().order_by(audit_entry.c.masked_at.desc(), *_IDENTITY).limit(limit)
         if topic is not None:
             wanted = wanted.where(audit_entry.c.topic == topic)
+        return await self._read(wanted)
+
+    async def _read(self, wanted: Select[Any]) -> list[AuditEntry]:
+        """The entries of these rows, with their notes."""
         async with self._database.transaction() as connection:
             rows = (await connection.execute(wanted)).all()
-            identities = [_identity(row) for row in rows if row.quarantined]
-            notes = audit_quarantine.select().where(tuple_(*_NOTE_OF).in_(identities))
-            noted = (await connection.execute(notes.order_by(audit_quarantine.c.record_offset))).all()
+            identities = [_identity(row) for row in rows if row.quarantined or row.dropped]
+            notes = audit_note.select().where(tuple_(*_NOTE_OF).in_(identities))
+            noted = (await connection.execute(notes.order_by(audit_note.c.record_offset))).all()
         return [_entry(row, [note for note in noted if _identity(note) == _identity(row)]) for row in rows]
 
 
@@ -91,7 +95,11 @@ def _entry_row(entry: AuditEntry) -> dict[str, Any]:
         "partition": entry.partition,
         "first_offset": entry.first_offset,
         "last_offset": entry.last_offset,
-        **{fate.value: entry.counts.get(fate, 0) for fate in Fate},
+        "gaps": entry.gaps,
+        **{fate.value: entry.counts[fate] for fate in Fate},
+        "columns": entry.columns,
+        "root": entry.root,
+        "previous": entry.previous,
         "policy_version": entry.policy_version,
         "policy_digest": entry.policy_digest,
         "policy_seal": entry.policy_seal,
@@ -100,10 +108,11 @@ def _entry_row(entry: AuditEntry) -> dict[str, Any]:
         "masked_at": _EPOCH + entry.masked_at * _MILLISECOND,
         "worker": entry.worker,
         "program": entry.program,
+        "accepted": None if entry.accepted is None else msgspec.to_builtins(entry.accepted),
     }
 
 
-def _note_row(entry: AuditEntry, note: QuarantineNote) -> dict[str, Any]:
+def _note_row(entry: AuditEntry, note: Note) -> dict[str, Any]:
     return {
         "generation": entry.generation,
         "incarnation": entry.incarnation,
@@ -112,6 +121,7 @@ def _note_row(entry: AuditEntry, note: QuarantineNote) -> dict[str, Any]:
         "record_offset": note.offset,
         "first_offset": entry.first_offset,
         "record_timestamp": note.timestamp,
+        "fate": note.fate.value,
         "reason": note.reason.value,
         "place": note.place,
     }
@@ -122,7 +132,6 @@ def _identity(row: Row[Any]) -> tuple[Any, ...]:
 
 
 def _entry(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:
-    counts = {fate: row._mapping[fate.value] for fate in Fate}
     return AuditEntry(
         generation=row.generation,
         incarnation=row.incarnation,
@@ -130,7 +139,23 @@ def _entry(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:
         partition=row.partition,
         first_offset=row.first_offset,
         last_offset=row.last_offset,
-        counts={fate: count for fate, count in counts.items() if count},
+        gaps=tuple((first, last) for first, last in row.gaps),
+        counts={fate: row._mapping[fate.value] for fate in Fate},
+        columns=row._mapping["columns"],
+        notes=tuple(
+            Note(
+                note.topic,
+                note.partition,
+                note.record_offset,
+                note.record_timestamp,
+                Fate(note.fate),
+                Reason(note.reason),
+                note.place,
+            )
+            for note in notes
+        ),
+        root=row.root,
+        previous=row.previous,
         policy_version=row.policy_version,
         policy_digest=row.policy_digest,
         policy_seal=row.policy_seal,
@@ -139,10 +164,9 @@ def _entry(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:
         masked_at=(row.masked_at - _EPOCH) // _MILLISECOND,
         worker=row.worker,
         program=row.program,
-        quarantined=tuple(
-            QuarantineNote(
-                note.topic, note.partition, note.record_offset, note.record_timestamp, Reason(note.reason), note.place
-            )
-            for note in notes
-        ),
+        accepted=None if row.accepted is None else msgspec.convert(row.accepted, Acceptance),
     )
+
+
+def _of_chain(*chain: Any) -> Iterable[ColumnElement[bool]]:
+    return [column == value for column, value in zip(_IDENTITY, chain, strict=False)]

@@ -115,7 +115,7 @@ def _given(schema: str) -> set[tuple[str, str, str]]:
     """What migrations give."""
     return {
         (f"{schema}_worker", "INSERT", "audit_entry"),
-        (f"{schema}_worker", "INSERT", "audit_quarantine"),
+        (f"{schema}_worker", "INSERT", "audit_note"),
         (f"{schema}_migrator", "EXECUTE", "release_policy"),
         (f"{schema}_signer", "EXECUTE", "sign_policy"),
     }

@@ -31,7 +31,7 @@ __all__ = [
     "APPEND_ONLY",
     "METADATA",
     "audit_entry",
-    "audit_quarantine",
+    "audit_note",
     "erasure",
     "erasure_offset",
     "erasure_subject",
@@ -139,6 +139,10 @@ audit_entry = Table(
     Column("control", BigInteger, nullable=False),
     Column("quarantined", BigInteger, nullable=False),
     Column("dropped", BigInteger, nullable=False),
+    Column("gaps", JSON, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("root", Text, nullable=False),
+    Column("previous", Text, nullable=False),
     Column("policy_version", BigInteger, nullable=False),
     Column("policy_digest", Text, nullable=False),
     Column("policy_seal", Text, nullable=False),
@@ -147,15 +151,16 @@ audit_entry = Table(
     Column("masked_at", DateTime(timezone=True), nullable=False),
     Column("worker", Text, nullable=False),
     Column("program", Text, nullable=False),
+    Column("accepted", JSON(none_as_null=True)),
     Column("stored_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name="offsets"),
     CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name="counts"),
     Index("audit_entry_masked_at_idx", "masked_at"),
 )
-"""One row per batch."""
+"""One row per batch, which `cdc_masker.events.AuditEntry` describes; entries are made from rows byte by byte as they were."""
 
-audit_quarantine = Table(
-    "audit_quarantine",
+audit_note = Table(
+    "audit_note",
     METADATA,
     Column("generation", Integer, primary_key=True, autoincrement=False),
     Column("incarnation", Text, primary_key=True),
@@ -164,6 +169,7 @@ audit_quarantine = Table(
     Column("record_offset", BigInteger, primary_key=True, autoincrement=False),
     Column("first_offset", BigInteger, nullable=False),
     Column("record_timestamp", BigInteger, nullable=False),
+    Column("fate", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("place", Text),
     ForeignKeyConstraint(
@@ -175,10 +181,10 @@ audit_quarantine = Table(
             "audit_entry.partition",
             "audit_entry.first_offset",
         ],
-        name="audit_quarantine_entry_fkey",
+        name="audit_note_entry_fkey",
     ),
 )
-"""One row per quarantined record; `first_offset` is its batch's, `record_timestamp` Kafka's, in milliseconds."""
+"""One row per record that was not published; `first_offset` is its batch's, `record_timestamp` Kafka's, in milliseconds."""
 
 subject_key = Table(
     "subject_key",
@@ -252,7 +258,7 @@ APPEND_ONLY = (
     "policy_rule",
     "policy_signature",
     "audit_entry",
-    "audit_quarantine",
+    "audit_note",
     "erasure_subject",
     "receipt",
 )

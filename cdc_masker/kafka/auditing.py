@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,7 +19,9 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from cdc_masker import evidence, metrics
 from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.kafka import steps
 from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.steps import Step
 from cdc_masker.ports import AuditStore
 from cdc_masker.settings import Settings
 
@@ -83,7 +84,9 @@ class AuditCopier:
         batches = await self._consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_ENTRIES_AT_ONCE)
         entries = [evidence.decode_entry(record.value) for records in batches.values() for record in records]
         if entries:
+            steps.reach(Step.ENTRIES_READ)
             await self._store_all(entries)
+            steps.reach(Step.ROWS_STORED)
         try:
             # Positions, not offsets of entries: they move past the markers of transactions too.
             positions = {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
@@ -92,6 +95,7 @@ class AuditCopier:
                 await self._consumer.commit(moved)
                 copied.clear()
                 copied.update(positions)
+                steps.reach(Step.COPIED)
         except (CommitFailedError, IllegalStateError):
             copied.clear()  # the partition went to another worker, which reads the same entries again
         except KafkaError as error:
@@ -116,8 +120,9 @@ class AuditLag:
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings = settings
         self._cluster = cluster
+        self._log = TopicPartition(settings.audit_topic, 0)
         self._measured = asyncio.Condition()
-        self._began = 0.0
+        self._copied = 0
         self.entries = 0
         self.bearable = asyncio.Event()
         self.bearable.set()
@@ -132,23 +137,17 @@ class AuditLag:
             await asyncio.sleep(_MEASURE_SECONDS)
 
     async def settle(self) -> None:
-        """Returns when every entry that is visible now is in PostgreSQL."""
-        asked = time.monotonic()
+        """Returns when every entry that is visible now is in PostgreSQL. Raises `KafkaError` and `TransientError`."""
+        _, end = await self._cluster.bounds(self._log)
         async with self._measured:
-            await self._measured.wait_for(lambda: self._began >= asked and self.entries == 0)
+            await self._measured.wait_for(lambda: self._copied >= end)
 
     async def _measure(self) -> None:
-        began = time.monotonic()
-        topic = self._settings.audit_topic
-        partitions = [TopicPartition(topic, number) for number in range((await self._cluster.topics())[topic].partitions)]
-        committed = await self._cluster.committed(group_of(self._settings), partitions)
-        offsets = 0
-        for partition in partitions:
-            first, end = await self._cluster.bounds(partition)
-            at = committed[partition].offset if partition in committed else first
-            offsets += max(end - at, 0)
+        first, end = await self._cluster.bounds(self._log)
+        committed = (await self._cluster.committed(group_of(self._settings), [self._log])).get(self._log)
+        copied = first if committed is None else committed.offset
         async with self._measured:
-            self._began, self.entries = began, -(-offsets // _OFFSETS_PER_ENTRY)
+            self._copied, self.entries = copied, -(-max(end - copied, 0) // _OFFSETS_PER_ENTRY)
             self._measured.notify_all()
         metrics.AUDIT_LAG.set(self.entries)
         self._gate()

@@ -11,10 +11,22 @@ from dataclasses import dataclass
 
 import msgspec
 
+from cdc_masker import evidence
 from cdc_masker.errors import SetupError
+from cdc_masker.events import AuditEntry
 from cdc_masker.kafka.wire import Committed
 
-__all__ = ["Checkpoint", "PartitionHalted", "Resumption", "check_epoch", "halted_by_incarnation", "resume"]
+__all__ = [
+    "Checkpoint",
+    "PartitionHalted",
+    "Resumption",
+    "check_epoch",
+    "check_head",
+    "halted_by_audit",
+    "halted_by_incarnation",
+    "head_of",
+    "resume",
+]
 
 
 class PartitionHalted(SetupError):
@@ -28,12 +40,12 @@ class PartitionHalted(SetupError):
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is committed with an offset, in the same transaction.
 
-    `policy` is the version that masked the last record, `incarnation` the id of the source topic, `head` the head of the
-    audit chain (none yet).
+    `policy` is the version that masked the last record, `incarnation` the id of the source topic, `head` the hash of the last
+    audit entry.
     """
 
     v: int = 1
-    head: str | None = None
+    head: str
     policy: int
     incarnation: str
 
@@ -51,10 +63,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """The next offset to mask, and the policy version that must be loaded at least."""
+    """The next offset to mask, the policy version that must be loaded at least, and the hash of the last audit entry."""
 
     offset: int
     policy: int
+    head: str
 
 
 def resume(
@@ -63,14 +76,14 @@ def resume(
     *,
     incarnation: str,
     committed: Committed | None,
-    audited: int | None,
+    audited: AuditEntry | None,
     masked_before: bool,
     earliest: int,
     end: int,
 ) -> Resumption:
     """Decides where to go on in the log that holds the offsets from `earliest` to before `end`.
 
-    `audited` is the last offset that the audit covers in this incarnation, and `masked_before` tells whether the output
+    `audited` is the last entry of this incarnation's chain in the audit, and `masked_before` tells whether the output
     partition holds records; both count only without a committed offset, which Kafka forgets when a group was idle for long
     or the topic was deleted. Raises `PartitionHalted`.
     """
@@ -86,14 +99,14 @@ def resume(
             )
         if checkpoint.incarnation != incarnation:
             raise halted_by_incarnation(topic, partition)
-        resumption = Resumption(committed.offset, checkpoint.policy)
+        resumption = Resumption(committed.offset, checkpoint.policy, checkpoint.head)
     elif audited is not None:
-        resumption = Resumption(audited + 1, 0)
+        resumption = Resumption(audited.last_offset + 1, audited.policy_version, head_of(audited))
     elif masked_before:
         # Neither the group nor the audit of this incarnation knows it, and yet somebody masked into this copy.
         raise halted_by_incarnation(topic, partition)
     else:
-        resumption = Resumption(earliest, 0)
+        resumption = Resumption(earliest, 0, "")
     if not earliest <= resumption.offset <= end:
         raise PartitionHalted(
             topic,
@@ -104,6 +117,36 @@ def resume(
             "CDC_MASKER_OUTPUT_PREFIX",
         )
     return resumption
+
+
+def head_of(entry: AuditEntry) -> str:
+    """The hash of an entry."""
+    return evidence.entry_hash(evidence.encode_entry(entry))
+
+
+def check_head(topic: str, partition: int, *, resumption: Resumption, audited: AuditEntry | None) -> bool:
+    """Whether the last entry in the audit is the one that the committed offset names; False: entries are still on their way.
+
+    Raises `PartitionHalted` when it is another one: then the audit's rows or the committed offset were changed.
+    """
+    if audited is None:
+        return not resumption.head
+    if audited.last_offset < resumption.offset - 1:
+        return False
+    if audited.last_offset != resumption.offset - 1 or head_of(audited) != resumption.head:
+        raise halted_by_audit(topic, partition)
+    return True
+
+
+def halted_by_audit(topic: str, partition: int) -> PartitionHalted:
+    """The audit does not end as the committed offset says."""
+    return PartitionHalted(
+        topic,
+        partition,
+        "audit_mismatch",
+        "the audit in the catalog does not end with the entry that the committed offset names: rows or the offset were changed "
+        "or lost; `cdc-masker audit verify` says where, restore what it names",
+    )
 
 
 def halted_by_incarnation(topic: str, partition: int) -> PartitionHalted:

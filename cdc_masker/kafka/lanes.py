@@ -5,7 +5,9 @@ A lane lives from one assignment to the next revocation. It opens in this order,
 1. make sure that the output has the partition, and that all of it is made with keys of one epoch;
 2. start the publisher: that ends the work of every earlier one and settles its open transaction;
 3. only then read the committed offset, decide where to go on, and wait for a policy at least as new;
-4. seek there. From now on batches come in.
+4. compare the head of the audit chain, which is stored with the offset, with the audit's last row; rows that are still on their
+   way are awaited while masking goes on;
+5. seek there. From now on batches come in.
 
 What always holds: a batch is published only when it starts exactly at the offset that the lane expects and comes from the
 seek of this very assignment; any other is dropped unpublished (a late one) or ends the process (a gap: a bug). A lane that
@@ -28,18 +30,22 @@ from aiokafka.errors import KafkaError
 
 from cdc_masker import evidence, metrics
 from cdc_masker.errors import PolicyError, SetupError, TransientError, UnverifiedError
-from cdc_masker.events import AuditEntry, Outcome, Record
+from cdc_masker.events import AuditEntry, Fate, Outcome, Record
+from cdc_masker.kafka import steps
 from cdc_masker.kafka.checkpoints import (
     Checkpoint,
     PartitionHalted,
     Resumption,
     check_epoch,
+    check_head,
+    halted_by_audit,
     halted_by_incarnation,
     resume,
 )
 from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Fenced, Publication, Publisher
+from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.subjects import Unconfirmed
 from cdc_masker.policies import EMPTY
 from cdc_masker.subjects import Log
@@ -87,6 +93,7 @@ class Lane:
         self._seek = seek
         self._publisher: Publisher | None = None
         self._work: asyncio.Task[None] | None = None
+        self._comparing: asyncio.Task[None] | None = None
         self._largest = 0
         self._began = EMPTY
         self._halted: str | None = None
@@ -95,6 +102,7 @@ class Lane:
         self.state = State.OPENING
         self.incarnation = ""
         self.next = 0
+        self.head = ""
         self.pending = 0
         self.highwater = 0
         self._opening = asyncio.create_task(self._open())
@@ -138,6 +146,8 @@ class Lane:
         """Finishes the batch that is being published, within a bound, and lets the partition go."""
         self.state = State.CLOSED
         self._opening.cancel()
+        if self._comparing is not None:
+            self._comparing.cancel()
         work = self._work
         if work is not None and not work.done():
             await asyncio.wait([work], timeout=_GRACE_SECONDS)
@@ -148,18 +158,21 @@ class Lane:
             await self._opening
         if self._publisher is not None:
             await self._publisher.stop()
+        steps.reach(Step.CLOSED)
 
     # Opening
 
     async def _open(self) -> None:
         try:
             resumption = await self._resume()
+            steps.reach(Step.POSITION_FOUND)
             while self._parts.maskers.policy.version < resumption.policy:
                 logger.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
                 await self._parts.maskers.changed()
-            self.next = resumption.offset
+            self.next, self.head = resumption.offset, resumption.head
             self._seek(self.partition, self.next, self.epoch)
             self.state = State.RUNNING
+            steps.reach(Step.SOUGHT)
             logger.info("%s: masking from offset %d", self, self.next)
         except asyncio.CancelledError:
             raise
@@ -191,20 +204,21 @@ class Lane:
         parts.maskers.get(output.largest, self._began)  # so that rows which can't keep their shape halt it here
         if self._publisher is not None:
             await self._publisher.stop()
+        steps.reach(Step.PREPARED)
         self._publisher = Publisher(parts.settings, self.partition, output)
         await asyncio.wait_for(self._publisher.start(), parts.settings.transaction_timeout)
+        steps.reach(Step.FENCED)
 
         committed = (await parts.cluster.committed(parts.settings.group, [self.partition])).get(self.partition)
         self.incarnation = await self._topic_id()
-        audited, masked_before = None, False
         if committed is None:
             await parts.lag.settle()  # what was published before the fence is in PostgreSQL after this
-            audited = await parts.audit.last_offset(generation, self.incarnation, *self.partition)
-            if audited is None:
-                target = TopicPartition(output.topic, self.partition.partition)
-                masked_before = await parts.cluster.has_records(target)
+        audited = await self._last_entry()
+        masked_before = False
+        if committed is None and audited is None:
+            masked_before = await parts.cluster.has_records(TopicPartition(output.topic, self.partition.partition))
         earliest, end = await parts.cluster.bounds(self.partition)
-        return resume(
+        resumption = resume(
             *self.partition,
             incarnation=self.incarnation,
             committed=committed,
@@ -213,6 +227,31 @@ class Lane:
             earliest=earliest,
             end=end,
         )
+        if not check_head(*self.partition, resumption=resumption, audited=audited):
+            self._comparing = asyncio.create_task(self._compare_later(resumption))
+        return resumption
+
+    async def _last_entry(self) -> AuditEntry | None:
+        return await self._parts.audit.last(self._parts.settings.generation, self.incarnation, *self.partition)
+
+    async def _compare_later(self, resumption: Resumption) -> None:
+        """Compares the audit with what was resumed from once all of it has arrived."""
+        for seconds in _backoff():
+            try:
+                await self._parts.lag.settle()
+                chain = self._parts.settings.generation, self.incarnation, self.partition.topic, self.partition.partition
+                through = await self._parts.audit.ending_at(*chain, resumption.offset - 1)
+                if not check_head(*self.partition, resumption=resumption, audited=through):
+                    self.halt(halted_by_audit(*self.partition))
+                return
+            except PartitionHalted as reason:
+                self.halt(reason)
+                return
+            except (KafkaError, TransientError) as error:
+                logger.warning("%s: the audit can't be compared yet (%s); trying again", self, type(error).__name__)
+                await asyncio.sleep(seconds)
+            except Exception as error:  # noqa: BLE001  # fail-stop
+                fail_stop(f"comparing the audit of {self}", error)
 
     async def _topic_id(self) -> str:
         source = (await self._parts.topics.sources()).get(self.partition.topic)
@@ -225,6 +264,7 @@ class Lane:
     async def _mask_and_publish(self, batch: Batch) -> None:
         assert self._publisher is not None  # the lane runs
         started = time.perf_counter()
+        steps.reach(Step.TAKEN)
         try:
             while (published := await self._attempt(batch, self._publisher)) is None:
                 await self._parts.subjects.sure()
@@ -241,22 +281,26 @@ class Lane:
             raise
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop(f"masking {self} from offset {batch.start}", error)
+        outcomes, entry, self.head = published
         self.next = batch.end
-        outcomes, entry = published
         self._parts.maskers.look(outcomes)
         metrics.count(entry, seconds=time.perf_counter() - started)
 
-    async def _attempt(self, batch: Batch, publisher: Publisher) -> tuple[list[Outcome], AuditEntry] | None:
-        """Masks and publishes the batch under one policy; None, and nothing was published, if the policy or a subject's key in
-        it may not be used any more.
+    async def _attempt(self, batch: Batch, publisher: Publisher) -> tuple[list[Outcome], AuditEntry, str] | None:
+        """Masks and publishes the batch under one policy; gives the entry's hash, too. None, and nothing was published, if the
+        policy or a subject's key in it may not be used any more.
         """
         masker = self._parts.maskers.get(self._largest, self._began)
         log = Log(self.partition.topic, self.incarnation, self.partition.partition)
         with self._parts.subjects.batch(masker.policy.key_epoch, log, batch.end) as subjects:
             outcomes = await subjects.mask(masker, batch.records)
             self._parts.alarm.look(outcomes)
+            steps.reach(Step.MASKED)
             entry = evidence.audit_entry(
                 outcomes,
+                start=batch.start,
+                end=batch.end,
+                previous=self.head,
                 policy=masker.policy,
                 shape_version=masker.shape_version,
                 generation=self._parts.settings.generation,
@@ -265,26 +309,26 @@ class Lane:
                 worker=self._parts.worker,
             )
 
+            encoded = evidence.encode_entry(entry)
+            head = evidence.entry_hash(encoded)
+            publication = Publication(
+                outcomes=outcomes,
+                notes=[evidence.encode_note(note) for note in entry.notes if note.fate is Fate.QUARANTINED],
+                entry=encoded,
+                offset=batch.end,
+                metadata=Checkpoint(head=head, policy=entry.policy_version, incarnation=entry.incarnation).encode(),
+            )
+
             def confirm() -> None:
                 self._parts.confirm()
                 subjects.confirm()
 
             try:
-                await publisher.publish(self._publication(outcomes, entry, batch.end), confirm)
+                await publisher.publish(publication, confirm)
             except Unconfirmed as reason:
                 logger.warning("%s; it is masked again when the catalog was heard from", reason)
                 return None
-        return outcomes, entry
-
-    def _publication(self, outcomes: list[Outcome], entry: AuditEntry, offset: int) -> Publication:
-        checkpoint = Checkpoint(policy=entry.policy_version, incarnation=entry.incarnation)
-        return Publication(
-            outcomes=outcomes,
-            notes=[evidence.encode_note(note) for note in entry.quarantined],
-            entry=evidence.encode_entry(entry),
-            offset=offset,
-            metadata=checkpoint.encode(),
-        )
+        return outcomes, entry, head
 
     def _fenced(self) -> None:
         """Another worker has this partition, so Kafka is about to revoke it here; if it does not, start anew."""
@@ -325,6 +369,7 @@ class Lanes:
     def open(self, partitions: Iterable[TopicPartition], seek: Seek) -> None:
         """Begins to open lanes for a new assignment; each runs as soon as it can."""
         self._epoch += 1
+        steps.reach(Step.ASSIGNED)
         for partition in partitions:
             self._lanes[partition] = Lane(self._parts, partition, self._epoch, seek)
         self.assigned = True
@@ -333,6 +378,7 @@ class Lanes:
         """Takes all lanes out at once, so that nothing new is taken; they still have to be closed."""
         lanes, self._lanes = list(self._lanes.values()), {}
         self.assigned = False
+        steps.reach(Step.REVOKED)
         return lanes
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from cdc_masker.codecs.capture import encode_outcome
 from cdc_masker.errors import Reason, SetupError
-from cdc_masker.events import AuditEntry, Fate, Outcome, QuarantineNote, Record
+from cdc_masker.events import AuditEntry, Fate, Note, Outcome, Record
 from cdc_masker.evidence import encode_entry, encode_note
 from cdc_masker.leaks.encodings import ENCODINGS, forms
 from cdc_masker.leaks.search import Searcher
@@ -25,7 +25,7 @@ COLUMN = "self-test"
 
 _HOLE = "HOLE"
 _TOPIC = "self-test"
-_NOTE = QuarantineNote(_TOPIC, 0, 0, 0, Reason.NOT_JSON)
+_NOTE = Note(_TOPIC, 0, 0, 0, Fate.QUARANTINED, Reason.NOT_JSON)
 _ENTRY = AuditEntry(
     generation=1,
     incarnation="",
@@ -34,6 +34,9 @@ _ENTRY = AuditEntry(
     first_offset=0,
     last_offset=0,
     counts=dict.fromkeys(Fate, 0),
+    notes=(_NOTE,),
+    root="sha256:",
+    previous="sha256:",
     policy_version=0,
     policy_digest="sha256:",
     policy_seal="",
@@ -41,10 +44,11 @@ _ENTRY = AuditEntry(
     masked_at=1_000_000_000_000,
     worker=_HOLE,
     program="cdc-masker/",
-    quarantined=(_NOTE,),
 )
 
-SPECIMENS = b"\n".join([encode_entry(_ENTRY), *(encode_note(QuarantineNote(_TOPIC, 0, 0, 0, reason)) for reason in Reason)])
+SPECIMENS = b"\n".join(
+    [encode_entry(_ENTRY), *(encode_note(Note(_TOPIC, 0, 0, 0, Fate.QUARANTINED, reason)) for reason in Reason)]
+)
 """The words that the program itself writes: a raw value that is one of them tells nothing where it is found."""
 
 

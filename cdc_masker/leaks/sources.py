@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Table
 
 from cdc_masker.catalog.database import Database
-from cdc_masker.catalog.tables import audit_entry, audit_quarantine
+from cdc_masker.catalog.tables import audit_entry, audit_note
 from cdc_masker.codecs.capture import CaptureError, decode_line
 from cdc_masker.errors import SetupError
 from cdc_masker.events import Record
@@ -78,7 +78,7 @@ def audit_rows(settings: Settings) -> list[Sink]:
 
         return Sink(f"table {settings.database_schema}.{table.name}", "rows", rows)
 
-    return [rows_of(audit_entry), rows_of(audit_quarantine)]
+    return [rows_of(audit_entry), rows_of(audit_note)]
 
 
 def masked_file(source: Path) -> Sink:

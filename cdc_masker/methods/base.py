@@ -22,6 +22,7 @@ import msgspec
 import orjson
 
 from cdc_masker.errors import PolicyError
+from cdc_masker.events import Treatment
 from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type, neutral
@@ -127,8 +128,8 @@ class Context:
     """What is around a value: its record's position, and the row that it stands in.
 
     One for each record, moved on from row to row (`place`, `row`) and from column to column by the engine. `drawn` counts the
-    draws inside of one column. `misfits` collects what could not be masked, by column and reason; `missing` tells that a
-    subject's key has to be fetched before this record can be masked.
+    draws inside of one column. `misfits` collects what could not be masked, by column and reason, `treatments` what was done to
+    each row; `missing` tells that a subject's key has to be fetched before this record can be masked.
     """
 
     topic: str
@@ -139,6 +140,7 @@ class Context:
     row: Mapping[str, msgspec.Raw] = field(default_factory=dict, repr=False)
     drawn: int = 0
     misfits: dict[tuple[str, Misfit], int] = field(default_factory=dict)
+    treatments: list[Treatment] = field(default_factory=list)
     missing: bool = False
 
     def position(self) -> bytes:

@@ -24,7 +24,7 @@ depends_on = None
 
 FUNCTIONS = [Path(__file__).parents[1] / name for name in ("releases.sql", "subjects.sql")]
 GUARD = Path(__file__).parents[1] / "guard.sql"
-READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_quarantine")
+READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_note")
 OF_SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
 APPEND_ONLY = (*(table for table in READ_BY_WORKERS if table != "generation"), "erasure_subject", "receipt")
 TOLD = ("policy_version", "policy_signature", "erasure")
@@ -181,6 +181,10 @@ def _make_tables(schema: str) -> None:
         sa.Column("control", sa.BigInteger, nullable=False),
         sa.Column("quarantined", sa.BigInteger, nullable=False),
         sa.Column("dropped", sa.BigInteger, nullable=False),
+        sa.Column("gaps", sa.JSON, nullable=False),
+        sa.Column("columns", sa.JSON, nullable=False),
+        sa.Column("root", sa.Text, nullable=False),
+        sa.Column("previous", sa.Text, nullable=False),
         sa.Column("policy_version", sa.BigInteger, nullable=False),
         sa.Column("policy_digest", sa.Text, nullable=False),
         sa.Column("policy_seal", sa.Text, nullable=False),
@@ -189,6 +193,7 @@ def _make_tables(schema: str) -> None:
         sa.Column("masked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("worker", sa.Text, nullable=False),
         sa.Column("program", sa.Text, nullable=False),
+        sa.Column("accepted", sa.JSON),
         sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("generation", "incarnation", "topic", "partition", "first_offset", name="audit_entry_pkey"),
         sa.CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name=op.f("audit_entry_offsets_check")),
@@ -198,7 +203,7 @@ def _make_tables(schema: str) -> None:
     op.create_index("audit_entry_masked_at_idx", "audit_entry", ["masked_at"], schema=schema)
     entry = ["generation", "incarnation", "topic", "partition", "first_offset"]
     op.create_table(
-        "audit_quarantine",
+        "audit_note",
         sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("incarnation", sa.Text, nullable=False),
         sa.Column("topic", sa.Text, nullable=False),
@@ -206,13 +211,14 @@ def _make_tables(schema: str) -> None:
         sa.Column("record_offset", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("first_offset", sa.BigInteger, nullable=False),
         sa.Column("record_timestamp", sa.BigInteger, nullable=False),
+        sa.Column("fate", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("place", sa.Text),
         sa.PrimaryKeyConstraint(
-            "generation", "incarnation", "topic", "partition", "record_offset", name="audit_quarantine_pkey"
+            "generation", "incarnation", "topic", "partition", "record_offset", name="audit_note_pkey"
         ),
         sa.ForeignKeyConstraint(
-            entry, [f"{schema}.audit_entry.{column}" for column in entry], name="audit_quarantine_entry_fkey"
+            entry, [f"{schema}.audit_entry.{column}" for column in entry], name="audit_note_entry_fkey"
         ),
         schema=schema,
     )
@@ -337,7 +343,7 @@ def _grant(schema: str) -> None:
         f"REVOKE ALL ON FUNCTION {named('refuse_change()', 'tell()', 'policy_seal(text[])', *functions)} FROM PUBLIC",
         f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {signer}, {auditor}, {custodian}',
         f"GRANT SELECT ON {named(*READ_BY_WORKERS, 'alembic_version')} TO {worker}",
-        f"GRANT INSERT ON {named('generation', 'audit_entry', 'audit_quarantine')} TO {worker}",
+        f"GRANT INSERT ON {named('generation', 'audit_entry', 'audit_note')} TO {worker}",
         f"GRANT EXECUTE ON FUNCTION {named(*FOR_WORKERS)} TO {worker}",
         f"GRANT SELECT ON {named(*policies)} TO {migrator}, {signer}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {named('alembic_version')} TO {migrator}",

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "cdc_masker"
 CORE = [
     "errors",
     "events",
+    "merkle",
     "schemas",
     "kinds",
     "policies",

@@ -13,35 +13,23 @@ from pydantic import SecretStr
 
 from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.errors import KeyringError, PolicyError, Reason
-from cdc_masker.events import AuditEntry, Fate, QuarantineNote
+from cdc_masker.events import Fate
 from cdc_masker.keys import CommandKeys, EnvironmentKeys, FileKeys, new_keyring, write
 from cdc_masker.policies import EMPTY, Policy, Rule
 from cdc_masker.ports import AuditStore, Generation, GenerationStore, KeySource, PolicySource
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryKeys, MemoryPolicies
+from tests.entries import TOPIC, entry, note
 from tests.migrations.kit import Revisions
 
-ENTRY = AuditEntry(
-    generation=1,
-    incarnation="topic-id",
-    topic="shop.crm.customers",
-    partition=3,
-    first_offset=10,
-    last_offset=19,
-    counts={Fate.MASKED: 8, Fate.QUARANTINED: 2},
-    policy_version=1,
-    policy_digest="sha256:00",
-    policy_seal="sha256:01",
+ENTRY = entry(
+    10,
+    19,
+    gaps=((11, 11), (17, 18)),
+    counts={Fate.MASKED: 5, Fate.CONTROL: 0, Fate.QUARANTINED: 1, Fate.DROPPED: 1},
+    notes=(note(12, place="value", timestamp=-1), note(15, Reason.SIGNAL, fate=Fate.DROPPED)),
     shape_version=0,
-    key_epoch=1,
-    masked_at=1_700_000_000_123,
-    worker="worker-1",
-    program="cdc-masker 0",
-    quarantined=(
-        QuarantineNote("shop.crm.customers", 3, 12, -1, Reason.NOT_JSON, "value"),
-        QuarantineNote("shop.crm.customers", 3, 15, 1_700_000_000_000, Reason.TOO_LARGE),
-    ),
 )
 
 
@@ -160,7 +148,7 @@ async def test_generations_agree_when_asked_at_once(generations: GenerationStore
 
 
 async def test_audit_stores_each_entry_once(audit: AuditStore) -> None:
-    second = replace(ENTRY, first_offset=20, last_offset=20, quarantined=())
+    second = entry(20)
     assert await audit.append([]) == 0
     assert await audit.append([ENTRY]) == 1
     assert await audit.append([ENTRY, second, second]) == 1
@@ -170,25 +158,34 @@ async def test_audit_stores_each_entry_once(audit: AuditStore) -> None:
 async def test_audit_leaves_what_is_there(audit: AuditStore) -> None:
     await audit.append([ENTRY])
     assert await audit.append([replace(ENTRY, last_offset=99, worker="other")]) == 0
-    assert await audit.last_offset(1, "topic-id", ENTRY.topic, 3) == 19
+    assert await audit.last(1, "topic-id", TOPIC, 3) == ENTRY
 
 
 async def test_audit_takes_a_large_batch(audit: AuditStore) -> None:
-    batch = [replace(ENTRY, first_offset=start, last_offset=start, quarantined=()) for start in range(5000)]
+    batch = [entry(start, start) for start in range(5000)]
     assert await audit.append(batch) == 5000
-    assert await audit.last_offset(1, "topic-id", ENTRY.topic, 3) == 4999
+    assert await audit.last(1, "topic-id", TOPIC, 3) == batch[-1]
 
 
 async def test_audit_knows_how_far_each_log_is_covered(audit: AuditStore) -> None:
-    await audit.append([ENTRY, replace(ENTRY, first_offset=5, last_offset=9, quarantined=())])
-    assert await audit.last_offset(1, "topic-id", ENTRY.topic, 3) == 19
+    first = entry(5, 9)
+    await audit.append([ENTRY, first])
+    assert await audit.last(1, "topic-id", TOPIC, 3) == ENTRY
+    assert [await audit.ending_at(1, "topic-id", TOPIC, 3, offset) for offset in (4, 8, 9, 19, 20)] == [
+        None,
+        None,
+        first,
+        ENTRY,
+        None,
+    ]
     for other in (
-        (2, "topic-id", ENTRY.topic, 3),
-        (1, "topic-id-2", ENTRY.topic, 3),
+        (2, "topic-id", TOPIC, 3),
+        (1, "topic-id-2", TOPIC, 3),
         (1, "topic-id", "other", 3),
-        (1, "topic-id", ENTRY.topic, 4),
+        (1, "topic-id", TOPIC, 4),
     ):
-        assert await audit.last_offset(*other) is None
+        assert await audit.last(*other) is None
+        assert await audit.ending_at(*other, 19) is None
 
 
 @pytest.fixture(params=["memory", "file", "environment", "command"])

@@ -26,11 +26,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from cdc_masker.catalog import Catalog, commands, open_catalog
-from cdc_masker.errors import CdcMaskerError, Reason, SetupError, TransientError, UnverifiedError
-from cdc_masker.events import AuditEntry, Fate, QuarantineNote
+from cdc_masker.errors import CdcMaskerError, SetupError, TransientError, UnverifiedError
+from cdc_masker.events import Acceptance, Fate
+from cdc_masker.evidence import encode_entry
 from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
+from tests.entries import entry, note
 
 pytestmark = pytest.mark.stack
 
@@ -50,22 +52,12 @@ def downgrade():
     pass
 '''
 
-ENTRY = AuditEntry(
-    generation=1,
-    incarnation="topic-id",
-    topic="shop.crm.customers",
-    partition=0,
-    first_offset=0,
-    last_offset=9,
-    counts={Fate.MASKED: 9, Fate.QUARANTINED: 1},
-    policy_version=1,
-    policy_digest="sha256:00",
-    policy_seal="sha256:01",
-    key_epoch=1,
-    masked_at=1_700_000_000_123,
-    worker="worker-1",
-    program="cdc-masker 0",
-    quarantined=(QuarantineNote("shop.crm.customers", 0, 4, 1_700_000_000_000, Reason.NOT_JSON),),
+ENTRY = entry(
+    0,
+    9,
+    counts={Fate.MASKED: 8, Fate.CONTROL: 0, Fate.QUARANTINED: 1, Fate.DROPPED: 0},
+    gaps=((7, 7),),
+    notes=(note(4),),
 )
 
 
@@ -163,8 +155,9 @@ async def test_generations_that_contradict_are_refused(settings: Settings, datab
 
 
 async def test_audit_entries_come_back_as_they_were(settings: Settings) -> None:
-    later = replace(ENTRY, first_offset=10, last_offset=10, counts={Fate.DROPPED: 1}, quarantined=(), masked_at=2**41)
-    other = replace(ENTRY, topic="other", quarantined=(), counts={})
+    lost = Acceptance("auditor", "the topic was deleted", "another-id")
+    later = entry(10, counts=dict.fromkeys(Fate, 0), columns={}, root="", accepted=lost, masked_at=2**41)
+    other = entry(topic="other")
     async with open_catalog(settings) as catalog:
         assert await catalog.audit.append([ENTRY, later, other]) == 3
         assert await catalog.audit.newest(10, ENTRY.topic) == [later, ENTRY]
@@ -323,15 +316,12 @@ def test_the_command_line(database: Database, policies: Path) -> None:
 
     async def fill() -> None:
         async with open_catalog(load(database_url=database.dsn, database_ssl="disable")) as catalog:
-            await catalog.audit.append([ENTRY, replace(ENTRY, topic="other", quarantined=())])
+            await catalog.audit.append([ENTRY, entry(topic="other")])
 
     asyncio.run(fill())
     first, line = run("audit", "show", "--topic", ENTRY.topic).splitlines()
     assert first == header
-    assert line.split("\t")[:5] == ["2023-11-14 22:13:20.123+00:00", ENTRY.topic, "1", "0", "0-9"]
+    assert line.split("\t")[:5] == ["2023-11-14 22:13:20.123+00:00", ENTRY.topic, "1", "3", "0-9"]
     assert len(run("audit", "show", "--limit", "1").splitlines()) == 2
     shown = json.loads(run("audit", "show", "--json", "--topic", ENTRY.topic))
-    assert shown["counts"] == {"masked": 9, "quarantined": 1}
-    assert shown["quarantined"] == [
-        {"topic": ENTRY.topic, "partition": 0, "offset": 4, "timestamp": 1_700_000_000_000, "reason": "not_json", "place": None}
-    ]
+    assert json.loads(encode_entry(ENTRY)) == shown

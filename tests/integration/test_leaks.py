@@ -44,9 +44,10 @@ def _to_topic(setting: str, value: bytes) -> Callable[[Deployment, Stack], str]:
 def _to_row(deployment: Deployment, stack: Stack) -> str:
     stack.sql(
         "insert into cdc_masker.audit_entry (generation, incarnation, topic, partition, first_offset, last_offset, masked, "
-        "control, quarantined, dropped, policy_version, policy_digest, policy_seal, key_epoch, masked_at, worker, program) "
-        "select generation, incarnation, topic, partition, last_offset + 1000, last_offset + 1000, 0, 0, 0, 0, 0, 'x', 'x', 1, "
-        f"now(), 'worker of {CANARY.upper()}', program from cdc_masker.audit_entry limit 1",
+        "control, quarantined, dropped, gaps, columns, root, previous, policy_version, policy_digest, policy_seal, key_epoch, masked_at, "
+        "worker, program) "
+        "select generation, incarnation, topic, partition, last_offset + 1000, last_offset + 1000, 0, 0, 0, 0, "
+        f"'[]', '{{}}', '', '', 0, 'x', 'x', 1, now(), 'worker of {CANARY.upper()}', program from cdc_masker.audit_entry limit 1",
         deployment.name,
     )
     return "audit_entry row"
@@ -86,7 +87,7 @@ def test_nothing_is_found_until_a_raw_value_is_planted(ran: Deployment, kafka: S
     assert searched[f"topic {ran.name}.quarantine"] == 1
     assert searched[f"topic {ran.name}.audit"] >= 2
     assert searched["table cdc_masker.audit_entry"] >= 2
-    assert searched["table cdc_masker.audit_quarantine"] == 1
+    assert searched["table cdc_masker.audit_note"] == 1
     assert searched[str(ran.workers[0].log)] == 1
     assert report["raw_records"] == RECORDS + 1
     assert {"column": "shop.customers.name", "needles": 1, "ambiguous": 0, "not_searched": 0} in report["columns"]

@@ -27,11 +27,11 @@ from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.catalog.database import Database as Pool
 from cdc_masker.catalog.guarding import Guarding
 from cdc_masker.catalog.verifying import Anchor, Verifier
-from cdc_masker.events import AuditEntry
 from cdc_masker.policies import EMPTY
 from cdc_masker.sealing import Signature, signed_message
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
+from tests.entries import entry
 from tests.integration.tampering import (
     ACTORS,
     TABLES,
@@ -90,7 +90,10 @@ async def _mask_and_sign(settings: Settings, database: Database) -> Victim:
             signature = key.sign(signed_message(policy.seal, now))
             await catalog.signatures.add(Signature(policy.version, public, now, signature), policy.seal)
         told = [(policy.version, policy.digest, policy.seal) for policy in policies]
-        entries = [audit_entry(*each) for each in ((0, EMPTY.digest, ""), *told)]
+        entries = [
+            entry(version, version, policy_version=version, policy_digest=digest, policy_seal=sealed)
+            for version, digest, sealed in ((0, EMPTY.digest, ""), *told)
+        ]
         await catalog.audit.append(entries)
     connection = await asyncpg.connect(database.dsn, ssl=False)
     rows = {}
@@ -99,25 +102,6 @@ async def _mask_and_sign(settings: Settings, database: Database) -> Victim:
     await connection.close()
     anchors = [Anchor(*each, "topic audit") for each in told]
     return Victim(database.dsn, public, anchors, rows, policies[0])
-
-
-def audit_entry(version: int, digest: str, sealed: str) -> AuditEntry:
-    return AuditEntry(
-        generation=1,
-        incarnation="i",
-        topic="t",
-        partition=0,
-        first_offset=version,
-        last_offset=version,
-        counts={},
-        policy_version=version,
-        policy_digest=digest,
-        policy_seal=sealed,
-        key_epoch=1,
-        masked_at=0,
-        worker="w",
-        program="p",
-    )
 
 
 @asynccontextmanager

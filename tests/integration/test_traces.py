@@ -79,7 +79,7 @@ def test_a_worker_at_debug_level_shows_nothing_of_poison(deploy: Callable[..., D
         assert told
         assert CANARY.encode() not in b"".join(told)
     rows = deployment.stack.sql("select to_json(r) from cdc_masker.audit_entry r", database=deployment.name)
-    notes = deployment.stack.sql("select to_json(r) from cdc_masker.audit_quarantine r", database=deployment.name)
+    notes = deployment.stack.sql("select to_json(r) from cdc_masker.audit_note r", database=deployment.name)
     assert "not_json" in notes
     assert CANARY not in rows + notes
 

@@ -14,7 +14,15 @@ from cdc_masker.errors import PolicyError, SetupError, TransientError, Unverifie
 from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
-from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, check_epoch, resume
+from cdc_masker.kafka.checkpoints import (
+    Checkpoint,
+    PartitionHalted,
+    Resumption,
+    check_epoch,
+    check_head,
+    head_of,
+    resume,
+)
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.gate import Gate
 from cdc_masker.kafka.lanes import Batch, Lanes
@@ -29,23 +37,38 @@ from cdc_masker.keys.keyring import RootKey
 from cdc_masker.policies import EMPTY, Policy, Rule
 from cdc_masker.settings import Settings, load
 from cdc_masker.testing import MemoryAudit, MemoryGenerations, MemoryPolicies, MemorySubjects
+from tests.entries import entry
 
 HERE = "here"
-CHECKPOINT = Checkpoint(policy=7, incarnation=HERE).encode()
+HEAD = "sha256:" + "ab" * 32
+CHECKPOINT = Checkpoint(head=HEAD, policy=7, incarnation=HERE).encode()
 
 
-def at(**known: Any) -> tuple[int, int]:
-    """Where masking goes on in a log that holds the offsets 10 to 99, and the policy that is needed."""
+def at(**known: Any) -> Resumption:
+    """Where masking goes on in a log that holds the offsets 10 to 99."""
     nothing = {"committed": None, "audited": None, "masked_before": False, "incarnation": HERE, "earliest": 10, "end": 100}
-    found = resume("shop.crm.customers", 2, **(nothing | known))
-    return found.offset, found.policy
+    return resume("shop.crm.customers", 2, **(nothing | known))
 
 
 def test_the_committed_offset_comes_first_then_the_audit_then_the_start() -> None:
-    assert at() == (10, 0)
-    assert at(audited=41) == (42, 0)
-    assert at(audited=41, committed=Committed(50, CHECKPOINT), masked_before=True) == (50, 7)
-    assert at(committed=Committed(100, CHECKPOINT)) == (100, 7)
+    assert at() == Resumption(10, 0, "")
+    last = entry(10, 41, policy_version=3)
+    assert at(audited=last) == Resumption(42, 3, head_of(last))
+    assert at(audited=last, committed=Committed(50, CHECKPOINT), masked_before=True) == Resumption(50, 7, HEAD)
+    assert at(committed=Committed(100, CHECKPOINT)) == Resumption(100, 7, HEAD)
+
+
+def test_the_audit_has_to_end_as_the_committed_offset_says() -> None:
+    last = entry(10, 41)
+    log = "shop.crm.customers", 2
+    assert check_head(*log, resumption=Resumption(10, 0, ""), audited=None)
+    assert check_head(*log, resumption=Resumption(42, 1, head_of(last)), audited=last)
+    assert not check_head(*log, resumption=Resumption(50, 1, HEAD), audited=last), "entries are on their way"
+    assert not check_head(*log, resumption=Resumption(50, 1, HEAD), audited=None), "entries are on their way"
+    for other in (Resumption(42, 1, HEAD), Resumption(42, 1, ""), Resumption(40, 1, head_of(last)), Resumption(10, 0, "")):
+        with pytest.raises(PartitionHalted) as refused:
+            check_head(*log, resumption=other, audited=last)
+        assert refused.value.code == "audit_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +76,7 @@ def test_the_committed_offset_comes_first_then_the_audit_then_the_start() -> Non
     [
         ({"committed": Committed(9, CHECKPOINT)}, "out_of_range"),
         ({"committed": Committed(101, CHECKPOINT)}, "out_of_range"),
-        ({"audited": 5}, "out_of_range"),
+        ({"audited": entry(0, 5)}, "out_of_range"),
         ({"committed": Committed(50, CHECKPOINT), "incarnation": "another"}, "other_incarnation"),
         ({"masked_before": True}, "other_incarnation"),
         ({"committed": Committed(50, "")}, "foreign_offset"),
@@ -68,8 +91,8 @@ def test_a_position_that_does_not_fit_halts_the_partition(known: dict[str, Any],
 
 
 def test_a_checkpoint_is_as_documented() -> None:
-    assert CHECKPOINT == '{"v":1,"head":null,"policy":7,"incarnation":"here"}'
-    assert Checkpoint.decode(CHECKPOINT) == Checkpoint(policy=7, incarnation=HERE)
+    assert f'{{"v":1,"head":"{HEAD}","policy":7,"incarnation":"here"}}' == CHECKPOINT
+    assert Checkpoint.decode(CHECKPOINT) == Checkpoint(head=HEAD, policy=7, incarnation=HERE)
 
 
 KEYS = Keyring.of([RootKey(id=f"k{epoch}", epoch=epoch, root=bytes([epoch]) * 32) for epoch in (1, 2)])

@@ -104,12 +104,12 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
     rows = {
         "policy_version": "(1, null, '', '', '', 1, '[]', '[]', '[]', '[]', '', '[]', '', null, now(), '')",
         "generation": "('t', 1, 'masked.t', 'live', 0, 1)",
-        "audit_entry": "(1, 'i', 't', 0, 0, 0, 1, 0, 0, 0, 0, '', '', null, 1, now(), '', '')",
+        "audit_entry": "(1, 'i', 't', 0, 0, 0, 1, 0, 0, 0, '[]', '{}', '', '', 0, '', '', null, 1, now(), '', '')",
     }
     needs = {
         "policy_rule": "policy_version",
         "policy_signature": "policy_version",
-        "audit_quarantine": "audit_entry",
+        "audit_note": "audit_entry",
         "erasure_subject": "erasure",
         "erasure_offset": "erasure",
     }
@@ -120,7 +120,7 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
     rows["receipt"] = "(default, now(), 'me', 'reveal', 'r', null, 'why', '{}')"
     rows["policy_rule"] = "(1, '*', 's', 't', 'c', '', false, null, 'null', '{}', false, false, false)"
     rows["policy_signature"] = "(1, 'k', now(), 's')"
-    rows["audit_quarantine"] = "(1, 'i', 't', 0, 0, 0, 0, 'not_json')"
+    rows["audit_note"] = "(1, 'i', 't', 0, 0, 0, 0, 'quarantined', 'not_json')"
     for each in filter(None, (needs.get(table), table)):
         query(database.dsn, f"INSERT INTO cdc_masker.{each} VALUES {rows[each]}")
     with pytest.raises(SetupError, match=r"policy_rule|is not empty"):

@@ -17,13 +17,13 @@ from tests.migrations.kit import Revisions, query
 pytestmark = pytest.mark.stack
 
 SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
-READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_quarantine")
+READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_note")
 TABLES = (*READ_BY_WORKERS, *SUBJECTS)
 ASKED = """'[{{"place": 0, "domain": "d", "epoch": 1, "name": "{name}", "candidate": "ff", "renew": false}}]'"""
 SUBJECT = """'[{{"domain": "d", "name": "{name}"}}]'"""
 WORKER_ID = "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'"
-ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, 0, '', '', null, 1, now(), '', '')"
-NOTE = "(1, 'i', 't', 0, {offset}, {offset}, 0, 'not_json')"
+ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, '[]', '{{}}', '', '', 0, '', '', null, 1, now(), '', '')"
+NOTE = "(1, 'i', 't', 0, {offset}, {offset}, 0, 'quarantined', 'not_json')"
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def filled(settings: Settings, database: Database, revisions: Revisions) -> Data
         database.dsn,
         "INSERT INTO cdc_masker.policy_signature VALUES (1, 'k', now(), 's')",
         f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=0)}",
-        f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=0)}",
+        f"INSERT INTO cdc_masker.audit_note VALUES {NOTE.format(offset=0)}",
         "INSERT INTO cdc_masker.generation VALUES ('t', 1, 'masked.t', 'live', 1, 1)",
         f"SELECT cdc_masker.subject_keys({ASKED.format(name='aa')}, 't', 'i', 0, 1)",
         f"SELECT cdc_masker.begin_erasure({SUBJECT.format(name='bb')}, 'why')",
@@ -93,7 +93,7 @@ def test_the_worker_reads_policies_and_inserts_audit(filled: Database, login: Ca
     for table in READ_BY_WORKERS:
         assert query(worker, f"SELECT count(*) > 0 FROM cdc_masker.{table}") == [(True,)]
     query(worker, f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=1)}")
-    query(worker, f"INSERT INTO cdc_masker.audit_quarantine VALUES {NOTE.format(offset=1)}")
+    query(worker, f"INSERT INTO cdc_masker.audit_note VALUES {NOTE.format(offset=1)}")
     query(worker, "INSERT INTO cdc_masker.generation VALUES ('u', 1, 'masked.u', 'live', 1, 1)")
     for statement in (
         "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', 'f', null, 'keep', '{}', 'f', 'f', 'f')",

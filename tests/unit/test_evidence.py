@@ -1,49 +1,100 @@
-"""The audit entry of a batch says what happened, and nothing of what the records held."""
+"""The audit entry of a batch says what happened, proves it, and holds nothing of what the records held."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from hashlib import sha256
 
 import msgspec
 import pytest
 
 from cdc_masker.errors import Reason
-from cdc_masker.events import AuditEntry, Fate, QuarantineNote
-from cdc_masker.evidence import audit_entry, decode_entry, encode_entry, encode_note
+from cdc_masker.events import AuditEntry, Fate, Note, Outcome
+from cdc_masker.evidence import OTHERS, audit_entry, decode_entry, encode_entry, encode_note, entry_hash, leaf, leaf_of
+from cdc_masker.merkle import leaf_hash, root
 from tests.unit.building import TOPIC, change, masker, record, rule
 
 CANARY = "canary-8c1f2e"
+MASKER = masker(rule("a", "keep"), rule("b", "tokenize"))
 
 
-def entry() -> AuditEntry:
-    batch = masker(rule("a", "keep"))
-    outcomes = batch.mask_batch(
+def outcomes() -> list[Outcome]:
+    return MASKER.mask_batch(
         [
-            record(change(after={"a": CANARY}), offset=10),
+            record(change(after={"a": 1, "b": CANARY, "c": CANARY}), offset=10),
             record(CANARY, offset=11),
             record(change("t"), offset=14),
             record(None, CANARY.encode() + b"\xff", offset=15),
         ]
     )
+
+
+def entry(of: list[Outcome] | None = None, start: int = 8, end: int = 18) -> AuditEntry:
     return audit_entry(
-        outcomes, policy=batch.policy, generation=2, incarnation="topic-id", masked_at=1795242089999, worker="host:1"
+        of or outcomes(),
+        start=start,
+        end=end,
+        previous="sha256:00",
+        policy=MASKER.policy,
+        generation=2,
+        incarnation="topic-id",
+        masked_at=1795242089999,
+        worker="host:1",
     )
 
 
 def test_an_entry_covers_its_batch() -> None:
     made = entry()
-    assert (made.topic, made.partition, made.first_offset, made.last_offset) == (TOPIC, 2, 10, 15)
+    assert (made.topic, made.partition, made.first_offset, made.last_offset) == (TOPIC, 2, 8, 17)
     assert made.counts == {Fate.MASKED: 1, Fate.CONTROL: 1, Fate.QUARANTINED: 2, Fate.DROPPED: 0}
     assert (made.generation, made.incarnation, made.worker, made.masked_at) == (2, "topic-id", "host:1", 1795242089999)
     assert (made.policy_version, made.policy_digest[:7], made.key_epoch) == (7, "sha256:", 1)
     assert made.program.startswith("cdc-masker/")
+    assert made.previous == "sha256:00"
 
 
-def test_an_entry_names_what_was_quarantined_and_why() -> None:
-    assert entry().quarantined == (
-        QuarantineNote(TOPIC, 2, 11, 1795242089117, Reason.NOT_JSON, "value"),
-        QuarantineNote(TOPIC, 2, 15, 1795242089117, Reason.NOT_UTF8, "key"),
+@pytest.mark.parametrize(
+    ("start", "end", "gaps"),
+    [
+        (10, 16, ((12, 13),)),
+        (10, 17, ((12, 13), (16, 16))),
+        (8, 16, ((8, 9), (12, 13))),
+        (0, 100, ((0, 9), (12, 13), (16, 99))),
+    ],
+)
+def test_offsets_without_a_record_are_gaps(start: int, end: int, gaps: tuple[tuple[int, int], ...]) -> None:
+    assert entry(start=start, end=end).gaps == gaps
+    assert entry(outcomes()[:2], 10, 12).gaps == ()
+
+
+def test_an_entry_counts_what_was_done_to_each_column() -> None:
+    deleted = record(change("d", before={"a": 1, "b": "x"}), b'{"a":1}', offset=12)
+    assert entry([*outcomes()[:1], MASKER.mask(deleted)], 10, 13).columns == {
+        "crm.people": {"a": {"keep": 3}, "b": {"tokenize": 2}, "c": {"redact": 1}}
+    }
+
+
+def test_a_value_that_its_method_can_not_take_is_counted() -> None:
+    strange = MASKER.mask(record(change(after={"a": 1, "b": ["x"]}), offset=10))
+    assert entry([strange], 10, 11).columns["crm.people"]["b"] == {"tokenize": 1, "redacted: type": 1}
+
+
+def test_names_without_end_are_counted_together() -> None:
+    wide = MASKER.mask(record(change(after={f"c{number}": 1 for number in range(1500)}), offset=10))
+    long = MASKER.mask(record(change(after={"c" * 256: 1}), offset=11))
+    columns = entry([wide, long], 10, 12).columns
+    assert sum(map(len, columns.values())) == 1001
+    assert columns[OTHERS] == {OTHERS: {"redact": 501}}
+
+
+def test_an_entry_names_what_was_not_published_and_why() -> None:
+    assert entry().notes == (
+        Note(TOPIC, 2, 11, 1795242089117, Fate.QUARANTINED, Reason.NOT_JSON, "value"),
+        Note(TOPIC, 2, 15, 1795242089117, Fate.QUARANTINED, Reason.NOT_UTF8, "key"),
     )
+    signal = Outcome(Fate.DROPPED, TOPIC, 2, 16, 5, reason=Reason.SIGNAL)
+    assert entry([signal], 16, 17).notes == (Note(TOPIC, 2, 16, 5, Fate.DROPPED, Reason.SIGNAL),)
 
 
 def test_an_entry_holds_nothing_of_a_record() -> None:
@@ -51,8 +102,38 @@ def test_an_entry_holds_nothing_of_a_record() -> None:
     assert CANARY not in repr(entry())
 
 
+def test_the_root_is_that_of_the_leaves_of_all_records() -> None:
+    made = outcomes()
+    assert entry(made).root == f"sha256:{root([leaf_hash(leaf_of(outcome)) for outcome in made]).hex()}"
+    for number, outcome in enumerate(made):
+        for other in (replace(outcome, offset=outcome.offset + 1), replace(outcome, timestamp=0), replace(outcome, key=b"")):
+            assert entry([*made[:number], other, *made[number + 1 :]]).root != entry(made).root
+
+
+def test_the_leaf_of_a_note_is_that_of_its_outcome() -> None:
+    made = outcomes()
+    notes = {note.offset: note for note in entry(made).notes}
+    assert len(notes) == 2
+    for outcome in made:
+        if outcome.offset in notes:
+            assert leaf_of(notes[outcome.offset]) == leaf_of(outcome)
+
+
+def test_leaves_are_as_documented() -> None:
+    made = leaf(7, Fate.MASKED, None, None, -1, None, b"", (("h", b"x"), ("n", None)))
+    fields = (b"7", b"masked", None, None, b"-1", None, b"", b"h", b"x", b"n", None)
+    assert made == b"".join(b"\xff" * 8 if each is None else len(each).to_bytes(8, "big") + each for each in fields)
+
+
 def test_an_entry_is_read_back_as_it_was_written() -> None:
     assert decode_entry(encode_entry(entry())) == entry()
+
+
+def test_any_program_can_write_the_bytes_of_an_entry_again() -> None:
+    written = encode_entry(replace(entry(), worker='wörker "\\\x01\x7f\u2028😀'))
+    again = json.dumps(json.loads(written), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert again == written
+    assert entry_hash(written) == f"sha256:{sha256(b'cdc-masker audit entry 1' + bytes([10]) + again).hexdigest()}"
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"generation":1}'])
@@ -62,12 +143,13 @@ def test_a_text_that_is_no_entry_is_refused(text: bytes) -> None:
 
 
 def test_a_note_is_coordinates_a_reason_and_a_place() -> None:
-    note = QuarantineNote(TOPIC, 2, 11, 1795242089117, Reason.NOT_JSON, "value")
+    note = Note(TOPIC, 2, 11, 1795242089117, Fate.QUARANTINED, Reason.NOT_JSON, "value")
     assert json.loads(encode_note(note)) == {
         "topic": TOPIC,
         "partition": 2,
         "offset": 11,
         "timestamp": 1795242089117,
+        "fate": "quarantined",
         "reason": "not_json",
         "place": "value",
     }
