@@ -44,10 +44,11 @@ def _to_topic(setting: str, value: bytes) -> Callable[[Deployment, Stack], str]:
 def _to_row(deployment: Deployment, stack: Stack) -> str:
     stack.sql(
         "insert into cdc_masker.audit_entry (generation, incarnation, topic, partition, first_offset, last_offset, masked, "
-        "control, quarantined, dropped, gaps, columns, root, previous, policy_version, policy_digest, policy_seal, key_epoch, masked_at, "
-        "worker, program) "
+        "control, quarantined, dropped, gaps, columns, root, previous, policy_version, policy_digest, "
+        "policy_seal, key_epoch, masked_at, worker, program) "
         "select generation, incarnation, topic, partition, last_offset + 1000, last_offset + 1000, 0, 0, 0, 0, "
-        f"'[]', '{{}}', '', '', 0, 'x', 'x', 1, now(), 'worker of {CANARY.upper()}', program from cdc_masker.audit_entry limit 1",
+        f"'[]', '{{}}', '', '', 0, 'x', 'x', 1, now(), 'worker of {CANARY.upper()}', program "
+        "from cdc_masker.audit_entry limit 1",
         deployment.name,
     )
     return "audit_entry row"
