@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     # Worker
     app_id: TopicName = Field("cdc-masker", min_length=1, description="Consumer group and start of transactional ids.")
     worker_name: str | None = Field(None, description="Name in audit entries; host and process id if unset.")
+    log_format: Literal["text", "json"] = Field("text", description="The worker's log: text, or one JSON object a line.")
     web_host: str = Field("127.0.0.1", description="Address of /metrics, /live and /ready.")
     web_port: int = Field(6066, ge=1, le=65535, description="Port of /metrics, /live and /ready.")
     batch_records: int = Field(2000, ge=1, le=100_000, description="Most records in one batch, which is one transaction.")

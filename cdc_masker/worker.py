@@ -15,7 +15,6 @@ import asyncio
 import logging
 import os
 import resource
-import sys
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -28,7 +27,7 @@ from faust.app.base import BootStrategy
 from cdc_masker import metrics
 from cdc_masker.catalog.notices import Notices
 from cdc_masker.errors import CdcMaskerError
-from cdc_masker.kafka import starting
+from cdc_masker.kafka import lines, starting
 from cdc_masker.kafka.auditing import AuditCopier
 from cdc_masker.kafka.failing import conceal, fail_stop
 from cdc_masker.kafka.gate import REASONS
@@ -59,6 +58,14 @@ class _Boot(BootStrategy):  # type: ignore[misc]  # Faust is untyped to us
         return [self.app.consumer]
 
 
+class Worker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker, which writes nothing but its log."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **{**more, "quiet": True})
+        self.spinner = None
+
+
 class MaskerApp(faust.App):  # type: ignore[misc]
     """A Faust app whose consumer and offsets are ours."""
 
@@ -75,6 +82,8 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             stream_buffer_maxsize=_BUFFERED_BATCHES,
             broker_session_timeout=settings.session_timeout,
             broker_request_timeout=max(90.0, settings.session_timeout),
+            logging_config=lines.config(settings.log_format),
+            Worker=Worker,
         )
         self.settings = settings
         self._resources = AsyncExitStack()
@@ -180,7 +189,7 @@ def _age_of_this_process() -> float:
 
 
 def _refuse(error: CdcMaskerError) -> NoReturn:
-    print(f"cdc-masker: {error}", file=sys.__stderr__, flush=True)  # Faust redirects sys.stderr into its log
+    lines.say(str(error))
     os._exit(EXIT_REFUSED)  # nothing has begun, and Faust would turn an exception into another code and a traceback
 
 
@@ -194,6 +203,7 @@ def _the_app() -> MaskerApp:
         conceal()
         try:
             settings = load()
+            lines.begin(settings.log_format)
             starting.check(settings)
         except CdcMaskerError as error:
             _refuse(error)
@@ -211,4 +221,4 @@ def run(loglevel: str) -> None:
     """Runs a worker until it is told to stop, and exits. `loglevel` is a level's name as Faust takes it."""
     app = _the_app()
     app.finalize()
-    faust.Worker(app, loglevel=loglevel).execute_from_commandline()
+    Worker(app, loglevel=loglevel).execute_from_commandline()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from cdc_masker.errors import located
+from cdc_masker.kafka.lines import message_of, say
 
 __all__ = ["EXIT_FAILED", "conceal", "fail_stop"]
 
@@ -42,22 +43,15 @@ def conceal() -> None:
         if isinstance(record.args, tuple):
             record.args = tuple(located(each) if isinstance(each, BaseException) else each for each in record.args)
         if record.exc_info and record.exc_info[1] is not None:
-            first_line = _message(record).partition("\n")[0]  # asyncio goes on with the repr of a task and its exception
+            first_line = message_of(record).partition("\n")[0]  # asyncio goes on with the repr of a task and its exception
             record.msg, record.args, record.exc_info = f"{first_line} ({located(record.exc_info[1])})", (), None
         return record
 
     def uncaught(_: object, error: BaseException | None, __: TracebackType | None = None) -> None:
-        print(f"cdc-masker: {'an error' if error is None else located(error)}", file=sys.__stderr__, flush=True)
+        say("an error" if error is None else located(error))
 
     logging.setLogRecordFactory(concealed)
     logging.raiseExceptions = False  # a log call with wrong arguments would show them
     sys.excepthook = uncaught
     sys.unraisablehook = lambda told: uncaught(told.exc_type, told.exc_value)
     threading.excepthook = lambda told: uncaught(told.exc_type, told.exc_value)
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except (KeyError, TypeError, ValueError):
-        return "a message that does not fit its arguments"

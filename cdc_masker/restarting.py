@@ -1,0 +1,121 @@
+"""A process that keeps a worker running: it starts one, and another when that ended because something failed.
+
+What always holds: there is one worker at a time; after each failure in a row the next start waits longer, so that a worker that
+can't run doesn't make its group rebalance again and again; a worker that stopped because it was told to, or that refused to
+start, is not started again; and it never outlives this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+__all__ = ["Backoff", "command", "supervise"]
+
+logger = logging.getLogger(__name__)
+
+_FIRST_SECONDS = 1.0
+_LONGEST_SECONDS = 60.0
+_STEADY_SECONDS = 600.0
+_FINAL = (0, 2)  # it was told to stop, or refused to start
+_PR_SET_PDEATHSIG = 1
+_RUN = "import sys; from cdc_masker.worker import run; run(sys.argv[1])"
+
+Pause = Callable[[asyncio.Event, float], Awaitable[None]]
+"""Waits until the event is set, so many seconds at most."""
+
+
+class Backoff:
+    """How long the next start waits: twice as long as the one before, up to a bound, and the first time again after a long run.
+
+    Each wait is between half of that and all of it, so that workers that ended together don't come back together. `chance`
+    gives numbers from 0 to 1.
+    """
+
+    def __init__(self, chance: Callable[[], float] = random.random) -> None:
+        self._chance = chance
+        self._next = _FIRST_SECONDS
+
+    def seconds(self, ran: float) -> float:
+        """The wait after a worker that failed when it had run for so many seconds."""
+        if ran >= _STEADY_SECONDS:
+            self._next = _FIRST_SECONDS
+        whole, self._next = self._next, min(2 * self._next, _LONGEST_SECONDS)
+        return whole * (1 + self._chance()) / 2
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """`Pause` in earnest."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+def command(loglevel: str) -> list[str]:
+    """The command that runs one worker, with the same interpreter and environment as this process."""
+    return [sys.executable, "-P", "-c", _RUN, loglevel]
+
+
+async def supervise(
+    command: Sequence[str],
+    *,
+    backoff: Backoff | None = None,
+    pause: Pause = pause,
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Runs the command until it ends for good, or until SIGTERM or SIGINT, which it hands on. Gives the code to exit with."""
+    backoff = backoff or Backoff()
+    worker: Process | None = None
+    asked: list[int] = []
+    stop = asyncio.Event()
+
+    def hand_on() -> None:
+        if worker is not None:
+            with suppress(ProcessLookupError):
+                for number in asked:
+                    worker.send_signal(number)
+
+    def ask(number: int) -> None:
+        asked.append(number)
+        stop.set()
+        hand_on()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ask, number)
+    while not stop.is_set():
+        began = clock()
+        worker = await asyncio.create_subprocess_exec(*command, preexec_fn=_bound_to(os.getpid()))
+        hand_on()  # what came while it was being started
+        code = await worker.wait()
+        if -code in asked:
+            return 0  # it was told before it listened, so it had not begun
+        if stop.is_set() or code in _FINAL:
+            return code if code >= 0 else 128 - code
+        seconds = backoff.seconds(clock() - began)
+        logger.warning("the worker ended %s; the next one starts in %.1f s", _how(code), seconds)
+        await pause(stop, seconds)
+    return 0
+
+
+def _bound_to(supervisor: int) -> Callable[[], None]:
+    """What a worker does first: from then on the kernel kills it when its supervisor ends."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:  # it had ended before
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return bind
+
+
+def _how(code: int) -> str:
+    return f"with exit code {code}" if code >= 0 else f"by signal {-code}"
