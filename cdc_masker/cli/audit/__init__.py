@@ -1,0 +1,18 @@
+"""`cdc-masker audit`: what was done."""
+
+from __future__ import annotations
+
+import typer
+
+from cdc_masker.cli.audit import receipts, show
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Look at the audit.", no_args_is_help=True)
+app.command("show")(show.show)
+app.command("receipts")(receipts.receipts)
+
+
+@app.callback()
+def audit() -> None:
+    """Look at the audit."""
