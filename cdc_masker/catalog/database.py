@@ -26,8 +26,9 @@ _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 30.0
 _URL = f"{PREFIX}DATABASE_URL"
 
-# Classes of SQLSTATE after which the same statement may succeed: connection, rollback, resources, lock, operator, system.
-_TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
+# Classes of SQLSTATE after which the same statement may succeed: connection, rollback, resources, lock, operator, system,
+# internal: where no new connection can be made for want of disk, PostgreSQL tells of that as one.
+_TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58", "XX")
 _READ_ONLY = "25006"  # a server that became a standby
 _RAISED = "P0001"  # our own functions: their message is a sentence of ours
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
-from cdc_masker.errors import CdcMaskerError, TransientError
+from cdc_masker.errors import CdcMaskerError, SetupError, TransientError
 from cdc_masker.kafka.subjects import SubjectKeys, boottime
 from cdc_masker.ports import SubjectStore
 from cdc_masker.settings import Settings
@@ -77,7 +77,7 @@ class Presence:
             self._woken.clear()
             try:
                 await self.tell()
-            except TransientError as error:
+            except (SetupError, TransientError) as error:  # whoever starts anew is told of the first; who runs waits
                 if not self._away:
                     logger.warning("%s; keys of subjects are used for %g s at most", error, self._lease)
                 self._away = True

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from cdc_masker.errors import KeyringError, TransientError
+from cdc_masker.errors import KeyringError, SetupError, TransientError
 from cdc_masker.events import Outcome, Record
 from cdc_masker.kafka.presence import Presence
 from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
@@ -55,6 +55,7 @@ class Store(MemorySubjects):
         self.away = 0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.slowness = 0
+        self.refusals = 0
 
     async def look_up(self, asked: Sequence[Asked], log: Log, batch_end: int) -> list[Standing]:
         self.questions.append(len(asked))
@@ -69,6 +70,9 @@ class Store(MemorySubjects):
 
     async def here(self, worker: UUID, name: str, knows: int | None, seconds: float) -> News:
         self._time.now += self.slowness
+        if self.refusals:
+            self.refusals -= 1
+            raise SetupError("refused")
         return await super().here(worker, name, knows, seconds)
 
     async def start_to_erase(self, subject: str) -> list[int]:
@@ -319,6 +323,16 @@ async def test_who_is_woken_hears_of_an_erasure_at_once(tmp_path: Path, monkeypa
         for _ in range(100):
             await asyncio.sleep(0)
         assert await world.store.complete(numbers, {LOG: 10})
+    running.cancel()
+
+
+async def test_a_catalog_that_refuses_for_a_while_does_not_end_a_worker(world: World) -> None:
+    world.store.refusals = 2
+    running = asyncio.ensure_future(world.presence.run())
+    for left in (1, 0):
+        world.presence.wake()
+        await until(lambda: world.store.refusals == left)  # noqa: B023 - awaited here
+    assert not running.done()
     running.cancel()
 
 
