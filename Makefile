@@ -40,6 +40,10 @@ format: setup ## Format the code and mend what ruff can mend.
 fuzz: setup ## Look for inputs that break the masker, 10 minutes or SECONDS; .fuzz keeps what was found.
 	$(BIN)/python -m tests.fuzz.target .fuzz -max_len=8192 -max_total_time=$(or $(SECONDS),600)
 
+.PHONY: chaos
+chaos: setup ## Kill, stop and cut off workers on the real stack, an hour or MINUTES; SEED repeats a run, .chaos keeps its report.
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: setup ## Measure what masking costs.
 	$(BIN)/python -m benchmarks.core
@@ -63,5 +67,5 @@ lock: ## Resolve the dependencies anew into the lock files (needs uv).
 
 .PHONY: clean
 clean: ## Remove .venv and what the tools left here; the cache of jars stays.
-	rm -rf .venv .fuzz mutants dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .chaos .fuzz mutants dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
