@@ -21,6 +21,7 @@ from cdc_masker import evidence, metrics
 from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.kafka import steps
 from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.lines import at
 from cdc_masker.kafka.steps import Step
 from cdc_masker.ports import AuditStore
 from cdc_masker.settings import Settings
@@ -156,7 +157,10 @@ class AuditLag:
         limit = self._settings.audit_lag_limit
         if self.entries > limit and self.bearable.is_set():
             self.bearable.clear()
-            logger.warning("%d audit entries wait for PostgreSQL, more than %d: masking pauses", self.entries, limit)
+            told = at(code="audit_lag")
+            logger.warning(
+                "%d audit entries wait for PostgreSQL, more than %d: masking pauses", self.entries, limit, extra=told
+            )
         elif self.entries <= limit and not self.bearable.is_set():
             self.bearable.set()
-            logger.info("the audit lag is within %d entries again: masking goes on", limit)
+            logger.info("the audit lag is within %d entries again: masking goes on", limit, extra=at(code="audit_lag"))

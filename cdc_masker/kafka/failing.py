@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -25,9 +26,12 @@ EXIT_FAILED = 3
 logger = logging.getLogger(__name__)
 
 
-def fail_stop(doing: str, error: BaseException) -> NoReturn:
-    """Ends the process with `EXIT_FAILED`. `doing` names what was being done and where, such as a partition."""
-    logger.critical("%s: %s; the process ends, and the next one goes on at the committed offsets", doing, located(error))
+def fail_stop(doing: str, error: BaseException, about: Mapping[str, Any] | None = None) -> NoReturn:
+    """Ends the process with `EXIT_FAILED`. `doing` names what was being done and where, such as a partition; `about` holds the
+    coordinates of that, as `lines.at` gives them.
+    """
+    message = "%s: %s; the process ends, and the next one goes on at the committed offsets"
+    logger.critical(message, doing, located(error), extra=about)
     logging.shutdown()
     os._exit(EXIT_FAILED)
 

@@ -43,6 +43,7 @@ from cdc_masker.kafka.checkpoints import (
     resume,
 )
 from cdc_masker.kafka.failing import fail_stop
+from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Fenced, Publication, Publisher
 from cdc_masker.kafka.steps import Step
@@ -91,6 +92,7 @@ class Lane:
     def __init__(self, parts: Parts, partition: TopicPartition, epoch: int, seek: Seek) -> None:
         self._parts = parts
         self._seek = seek
+        self._log = PartitionLog(logger, partition.topic, partition.partition)
         self._publisher: Publisher | None = None
         self._work: asyncio.Task[None] | None = None
         self._comparing: asyncio.Task[None] | None = None
@@ -140,7 +142,7 @@ class Lane:
         """Stops this partition until somebody acts; the others go on."""
         if self.state in (State.OPENING, State.RUNNING):
             self.state, self._halted = State.HALTED, reason.code
-            logger.error("%s", reason)
+            self._log.error("%s", reason, code=reason.code)
 
     async def close(self) -> None:
         """Finishes the batch that is being published, within a bound, and lets the partition go."""
@@ -152,7 +154,7 @@ class Lane:
         if work is not None and not work.done():
             await asyncio.wait([work], timeout=_GRACE_SECONDS)
             if not work.done():
-                logger.warning("%s: the brokers don't answer; its transaction is left to the next worker", self)
+                self._log.warning("%s: the brokers don't answer; the next worker ends its transaction", self, offset=self.next)
                 work.cancel()
         with suppress(asyncio.CancelledError):
             await self._opening
@@ -167,13 +169,13 @@ class Lane:
             resumption = await self._resume()
             steps.reach(Step.POSITION_FOUND)
             while self._parts.maskers.policy.version < resumption.policy:
-                logger.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
+                self._log.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
                 await self._parts.maskers.changed()
             self.next, self.head = resumption.offset, resumption.head
             self._seek(self.partition, self.next, self.epoch)
             self.state = State.RUNNING
             steps.reach(Step.SOUGHT)
-            logger.info("%s: masking from offset %d", self, self.next)
+            self._log.info("%s: masking from offset %d", self, self.next, offset=self.next)
         except asyncio.CancelledError:
             raise
         except PartitionHalted as reason:
@@ -181,7 +183,7 @@ class Lane:
         except (SetupError, PolicyError) as error:
             self.halt(PartitionHalted(self.partition.topic, self.partition.partition, "setup", str(error)))
         except Exception as error:  # noqa: BLE001  # fail-stop
-            fail_stop(f"opening {self}", error)
+            fail_stop(f"opening {self}", error, self._log.at())
 
     async def _resume(self) -> Resumption:
         """Steps 1 to 3, again and again while a server is away."""
@@ -189,7 +191,7 @@ class Lane:
             try:
                 return await self._fence_and_find()
             except (KafkaError, TransientError, UnverifiedError, TimeoutError) as error:
-                logger.warning("%s can't be opened yet (%s); trying again", self, type(error).__name__)
+                self._log.warning("%s can't be opened yet (%s); trying again", self, type(error).__name__)
                 await asyncio.sleep(seconds)
         raise AssertionError("the back-off has no end")
 
@@ -248,10 +250,10 @@ class Lane:
                 self.halt(reason)
                 return
             except (KafkaError, TransientError) as error:
-                logger.warning("%s: the audit can't be compared yet (%s); trying again", self, type(error).__name__)
+                self._log.warning("%s: the audit can't be compared yet (%s); trying again", self, type(error).__name__)
                 await asyncio.sleep(seconds)
             except Exception as error:  # noqa: BLE001  # fail-stop
-                fail_stop(f"comparing the audit of {self}", error)
+                fail_stop(f"comparing the audit of {self}", error, self._log.at())
 
     async def _topic_id(self) -> str:
         source = (await self._parts.topics.sources()).get(self.partition.topic)
@@ -274,13 +276,12 @@ class Lane:
             return
         except TimeoutError:
             seconds = self._parts.settings.transaction_timeout
-            fail_stop(
-                f"publishing {self} from offset {batch.start}", TransientError(f"Kafka did not end it within {seconds:g} s")
-            )
+            error = TransientError(f"Kafka did not end it within {seconds:g} s")
+            fail_stop(f"publishing {self} from offset {batch.start}", error, self._log.at(batch.start))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # fail-stop
-            fail_stop(f"masking {self} from offset {batch.start}", error)
+            fail_stop(f"masking {self} from offset {batch.start}", error, self._log.at(batch.start))
         outcomes, entry, self.head = published
         self.next = batch.end
         self._parts.maskers.look(outcomes)
@@ -326,7 +327,7 @@ class Lane:
             try:
                 await publisher.publish(publication, confirm)
             except Unconfirmed as reason:
-                logger.warning("%s; it is masked again when the catalog was heard from", reason)
+                self._log.warning("%s; it is masked again when the catalog was heard from", reason, offset=batch.start)
                 return None
         return outcomes, entry, head
 
@@ -335,12 +336,13 @@ class Lane:
         if self.state is not State.RUNNING:
             return
         self.state, self._halted = State.HALTED, "fenced"
-        logger.warning("%s was taken over by another worker; this batch is left to it", self)
+        self._log.warning("%s was taken over by another worker, which has this batch", self, offset=self.next, code="fenced")
         asyncio.get_running_loop().call_later(2 * self._parts.settings.session_timeout, self._still_ours)
 
     def _still_ours(self) -> None:
         if self.state is State.HALTED:
-            fail_stop(str(self), TransientError("it was fenced, and is still assigned to this worker"))
+            error = TransientError("it was fenced, and is still assigned to this worker")
+            fail_stop(str(self), error, self._log.at(code="fenced"))
 
 
 class Lanes:

@@ -9,10 +9,11 @@ import json
 import logging
 import logging.config
 import sys
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-__all__ = ["Format", "JsonLines", "at", "begin", "config", "message_of", "say"]
+__all__ = ["Format", "JsonLines", "PartitionLog", "at", "begin", "config", "message_of", "say"]
 
 Format = Literal["text", "json"]
 
@@ -42,6 +43,22 @@ def at(
     """What a line is about, for `extra` of a call that logs: source coordinates, and a code where there is one."""
     known = {"topic": topic, "partition": partition, "offset": offset, "code": code}
     return {_COORDINATES: {name: value for name, value in known.items() if value is not None}}
+
+
+class PartitionLog(logging.LoggerAdapter[logging.Logger]):
+    """Logs what is about one source partition; each call may name an `offset` and a `code`."""
+
+    def __init__(self, logger: logging.Logger, topic: str, partition: int) -> None:
+        super().__init__(logger)
+        self._topic = topic
+        self._partition = partition
+
+    def at(self, offset: int | None = None, *, code: str | None = None) -> dict[str, Any]:
+        """As the function `at`."""
+        return at(self._topic, self._partition, offset, code=code)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": self.at(kwargs.pop("offset", None), code=kwargs.pop("code", None))}
 
 
 def config(format: Format) -> dict[str, Any] | None:  # noqa: A002  # as the setting is called

@@ -16,10 +16,11 @@ import logging
 from collections.abc import Iterable
 
 from cdc_masker import metrics, plugins
-from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError, TransientError, UnverifiedError
-from cdc_masker.events import Outcome
+from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError, UnverifiedError
+from cdc_masker.events import Fate, Outcome
 from cdc_masker.guard import EgressGuard
 from cdc_masker.kafka.gate import REASONS, Gate
+from cdc_masker.kafka.lines import at
 from cdc_masker.methods import Keys
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
@@ -48,6 +49,7 @@ class Maskers:
         self.gate = Gate(settings.policy_stale_limit)
         self._told: dict[tuple[str, str], set[str]] = {}
         self._misfits: dict[tuple[str, str], set[str]] = {}
+        self._quarantined: dict[tuple[str, int, Reason], tuple[Outcome, int]] = {}
         self.get(1 << 20, policy)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
         metrics.KEY_EPOCH.set(policy.key_epoch)
@@ -87,14 +89,34 @@ class Maskers:
         return _union(masker.withheld() for masker in self._maskers.values())
 
     def look(self, outcomes: Iterable[Outcome]) -> None:
-        """Counts the values of a published batch that were redacted since their method could not take them."""
+        """Counts what people should hear of in a published batch: records that were quarantined, and values that were redacted
+        since their method could not take them.
+        """
         for outcome in outcomes:
+            if outcome.fate is Fate.QUARANTINED and outcome.reason is not None:
+                where = outcome.topic, outcome.partition, outcome.reason
+                first, records = self._quarantined.get(where, (outcome, 0))
+                self._quarantined[where] = first, records + 1
             for column, reason in outcome.misfits:
                 told = metrics.count_redacted(outcome.topic, column, reason)
                 self._misfits.setdefault((outcome.topic, reason), set()).add(told)
 
     def tell(self) -> None:
-        """Logs once what people should decide on: the names of such columns."""
+        """Logs what was quarantined since the last time, in one line for each partition and reason however many records there
+        are, and once what people should decide on: the names of columns.
+        """
+        for (topic, partition, code), (first, records) in self._quarantined.items():
+            logger.warning(
+                "%s[%d]: %d records quarantined (%s), the first at offset %d, at %s",
+                topic,
+                partition,
+                records,
+                code,
+                first.offset,
+                first.place,
+                extra=at(topic, partition, first.offset, code=code),
+            )
+        self._quarantined.clear()
         misfits: dict[str, dict[str, frozenset[str]]] = {}
         for (topic, reason), redacted in self._misfits.items():
             misfits.setdefault(reason, {})[topic] = frozenset(redacted)
@@ -154,9 +176,9 @@ class Maskers:
     def _tell_gate(self) -> None:
         closed = self.gate.closed
         if closed is not None and closed != self._closed:
-            logger.error("%s: masking pauses until it is there and verifies", REASONS[closed])
+            logger.error("%s: masking pauses until it is there and verifies", REASONS[closed], extra=at(code=closed))
         if closed is None and self._closed is not None:
-            logger.info("the catalog is there and verifies: masking goes on")
+            logger.info("the catalog is there and verifies: masking goes on", extra=at(code=self._closed))
         self._closed = closed
 
     def _masker(self, policy: Policy, largest: int, began: int) -> Masker:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.kafka.lanes import Lanes
+from cdc_masker.kafka.lines import at
 from cdc_masker.kafka.parts import Parts
 
 __all__ = ["Watcher"]
@@ -55,6 +56,6 @@ class Watcher:
         try:
             await self._parts.topics.ensure_output(source)
         except SetupError as error:
-            logger.error("topic %s is not masked: %s", source, error)
+            logger.error("topic %s is not masked: %s", source, error, extra=at(source, code="setup"))
             return False
         return True
