@@ -60,6 +60,16 @@ def test_any_changed_byte_is_refused(made: Heads, data: st.DataObject) -> None:
         heads.read(bytes(changed), [PUBLIC])
 
 
+def test_no_bit_says_nothing() -> None:
+    """Not even those that base64 leaves unused."""
+    note = noted(SOME)
+    for place in range(8 * len(note)):
+        changed = bytearray(note)
+        changed[place // 8] ^= 1 << place % 8
+        with pytest.raises(BadNote):
+            heads.read(bytes(changed), [PUBLIC])
+
+
 @given(ALL, st.data())
 def test_any_missing_or_added_byte_is_refused(made: Heads, data: st.DataObject) -> None:
     note = noted(made)
