@@ -58,7 +58,8 @@ class PartitionLog(logging.LoggerAdapter[logging.Logger]):
         return at(self._topic, self._partition, offset, code=code)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        return msg, {**kwargs, "extra": self.at(kwargs.pop("offset", None), code=kwargs.pop("code", None))}
+        about = self.at(kwargs.pop("offset", None), code=kwargs.pop("code", None))
+        return msg, {**kwargs, "extra": about}
 
 
 def config(format: Format) -> dict[str, Any] | None:  # noqa: A002  # as the setting is called

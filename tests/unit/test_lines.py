@@ -59,6 +59,18 @@ def test_a_line_has_its_coordinates_as_members(log: io.StringIO) -> None:
     assert list(third) == ["time", "level", "logger", "message"]
 
 
+def test_a_partition_logs_where_it_is(log: io.StringIO) -> None:
+    partition = lines.PartitionLog(logging.getLogger("test.lines"), "shop", 3)
+    partition.warning("%s: fenced", "shop[3]", offset=7, code="fenced")
+    partition.error("halted", code="stale")
+    partition.error("opened")
+    assert [{name: line.get(name) for name in ("topic", "partition", "offset", "code")} for line in written(log)] == [
+        {"topic": "shop", "partition": 3, "offset": 7, "code": "fenced"},
+        {"topic": "shop", "partition": 3, "offset": None, "code": "stale"},
+        {"topic": "shop", "partition": 3, "offset": None, "code": None},
+    ]
+
+
 def test_whatever_is_logged_is_one_line_without_the_text_of_an_exception(log: io.StringIO) -> None:
     logger = logging.getLogger("test.lines")
     logger.error("two\nlines\u2028and\x85more \ud800 of %s", {"a": object()})
