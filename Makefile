@@ -21,8 +21,8 @@ $(STAMP): requirements.lock pyproject.toml connectors/pom.xml scripts/setup
 	@touch $@
 
 .PHONY: test
-test: setup ## Run all tests, those on the real stack included. ARGS="-k word" chooses.
-	$(BIN)/pytest $(ARGS)
+test: setup ## Run all tests, those on the real stack included. ARGS="-k word" chooses, ARGS="-n 0" takes one process.
+	$(BIN)/pytest -n 3 $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types and the direction of imports.

@@ -1,13 +1,23 @@
-"""Fixtures for all tests. The real stack is started once for a whole run, each part when the first test needs it."""
+"""Fixtures for all tests, and how a run that `pytest -n` splits over processes is split.
+
+What always holds: the real stack is started once for a whole run, each part when the first test of any process needs it, and
+wiped when all processes are done; a file of tests stays in one process, and so does the zoo, whose capture is taken once.
+"""
 
 from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist import is_xdist_worker
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from cdc_masker.stack import Database, Stack
 
@@ -15,14 +25,48 @@ from cdc_masker.stack import Database, Stack
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+_STACK = pytest.StashKey[Path]()
+"""Where the stack of the whole run is; the process that starts the others tells them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    told: str | None = getattr(config, "workerinput", {}).get("stack")
+    config.stash[_STACK] = Path(told or f"{tempfile.gettempdir()}/cdc-masker-tests-{secrets.token_hex(8)}")
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    node.workerinput["stack"] = str(node.config.stash[_STACK])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc] # it has no types
+    """Gives files of tests to processes, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/zoo" if file.startswith("tests/zoo/") else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that need the stack come first, so that at the end no process waits long for another."""
+    slow = {item.path for item in items if item.get_closest_marker("stack")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Wipes the stack once no process can need it any more."""
+    if not is_xdist_worker(session):
+        with Stack(session.config.stash[_STACK]) as stack:
+            stack.kill("connect")  # what its connectors would settle is wiped with them
+
 
 @pytest.fixture(scope="session")
-def _shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        yield stack
-    finally:
-        stack.wipe()
+def _shared_stack(pytestconfig: pytest.Config) -> Stack:
+    return Stack(pytestconfig.stash[_STACK])
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +93,7 @@ def stack(_shared_stack: Stack) -> Stack:
 @pytest.fixture(scope="session")
 def unique() -> Callable[[str], str]:
     """Makes a name that nothing else has, for topics, slots, roles and groups: letters, digits and underscores."""
-    run, numbers = secrets.token_hex(2), itertools.count(1)
+    run, numbers = secrets.token_hex(4), itertools.count(1)
     return lambda name: f"{name}_{run}_{next(numbers)}"
 
 

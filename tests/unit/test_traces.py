@@ -226,11 +226,32 @@ def test_a_masked_capture_leaves_no_trace_of_poison(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert len(output.read_bytes().splitlines()) == len(POISON) + 1
     assert CANARY.encode() not in done.stdout + done.stderr + output.read_bytes()
-    for line in LINES:
+    assert list(temporary.iterdir()) == []
+
+
+ONE_AFTER_ANOTHER = """
+import sys
+import cdc_masker.cli as cli
+
+for capture in sys.argv[1:]:
+    sys.argv = ["cdc-masker", "mask", capture]
+    try:
+        cli.main()
+    except SystemExit as end:
+        print(end.code)
+"""
+
+
+def test_a_capture_that_can_not_be_read_leaves_no_trace_of_its_lines(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    captures = [tmp_path / f"capture-{number}.jsonl" for number in range(len(LINES))]
+    for capture, line in zip(captures, LINES, strict=True):
         capture.write_bytes(line + b"\n")
-        done = run([str(program), "mask", str(capture)], temporary)
-        assert done.returncode == 2
-        assert CANARY.encode() not in done.stdout + done.stderr
+    done = run([sys.executable, "-c", ONE_AFTER_ANOTHER, *map(str, captures)], temporary)
+    assert done.stdout.split() == [b"2"] * len(LINES)
+    assert done.stderr.count(b"line 1: not a capture line") == len(LINES)
+    assert CANARY.encode() not in done.stderr
     assert list(temporary.iterdir()) == []
 
 
