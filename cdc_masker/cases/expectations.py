@@ -107,8 +107,14 @@ def problems(expected: Expectation, seen: Observed, others: Mapping[Reference, O
             yield f"expected the same as {_named(expected.same_as)}, but that is {_told(other)}"
         elif seen.masked != other.masked:
             yield f"expected the same as {_named(expected.same_as)}, {_told(other)}, but it is {_told(seen)}"
-    if expected.unlike is not None and any(each in others[expected.unlike].masked for each in seen.masked):
-        yield f"expected another one than {_named(expected.unlike)}, but it is the same: {_told(seen)}"
+    if expected.unlike is not None:
+        other = others[expected.unlike]
+        if not _is_there(other):
+            yield f"expected another one than {_named(expected.unlike)}, but that is {_told(other)}"
+        elif not _is_there(seen):
+            yield f"expected another one than {_named(expected.unlike)}, but it is {_told(seen)}"
+        elif any(each in other.masked for each in seen.masked):
+            yield f"expected another one than {_named(expected.unlike)}, but it is the same: {_told(seen)}"
 
 
 def _by_word(word: Word, seen: Observed) -> Iterator[str]:
