@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -135,22 +135,22 @@ def _columns(old: Policy, new: Policy, known: Registry, also: Iterable[Rule]) ->
 def _places(about: Iterable[Rule]) -> Iterator[tuple[str, Table, str]]:
     """Columns that policies with these rules may decide differently: what to call each, its table and its name."""
     rules = {(rule.pattern, rule.target[:4]): rule for rule in about}
-    shapes = [rule for rule in rules.values() if rule.pattern]
-    for rule in rules.values():
-        if not rule.pattern:
-            yield _place(rule), Table(rule.server, rule.schema, rule.table, ""), rule.column
-    for rule, shape in product(rules.values(), [each for each in shapes if each.server != ANY_SERVER]):
-        if not rule.pattern and rule.server == ANY_SERVER:
-            server, *_ = overlap(shape, shape) or shape.target
+    named, shapes = ([rule for rule in rules.values() if rule.pattern is pattern] for pattern in (False, True))
+    for rule in named:
+        yield _place(rule), Table(rule.server, rule.schema, rule.table, ""), rule.column
+    for shape in [each for each in shapes if each.server != ANY_SERVER]:
+        server, *_ = overlap(shape, shape) or shape.target
+        for rule in [each for each in named if each.server == ANY_SERVER]:
             on_server = Table(server, rule.schema, rule.table, "")
             if matches(shape, on_server, rule.column):
-                yield " and ".join((_place(rule), _place(shape))), on_server, rule.column
+                yield f"{_place(rule)} on server {shape.server}, where {_place(shape)} matches", on_server, rule.column
     for rule in shapes:
         server, schema, table, column = overlap(rule, rule) or rule.target[:4]
         yield _place(rule), Table(server, schema, table, ""), column
     for one, two in combinations(shapes, 2):
         if (names := overlap(one, two)) is not None:
-            yield " and ".join(sorted((_place(one), _place(two)))), Table(*names[:3], ""), names[3]
+            both = " and ".join(sorted((_place(one), _place(two))))
+            yield f"columns that match both {both}", Table(*names[:3], ""), names[3]
 
 
 def _place(rule: Rule) -> str:

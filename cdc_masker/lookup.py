@@ -19,7 +19,7 @@ from typing import NamedTuple
 from cdc_masker.errors import InputError, PolicyError, Reason
 from cdc_masker.policies import ANY_SERVER, Policy, Rule
 
-__all__ = ["Group", "Lookup", "Table", "as_in_topics", "matches", "overlap", "patterns"]
+__all__ = ["Group", "Lookup", "Table", "as_in_topics", "matches", "overlap", "patterns", "why"]
 
 
 class Table(NamedTuple):
@@ -119,7 +119,15 @@ def patterns(groups: Iterable[Group]) -> tuple[Group, ...]:
 
 def matches(pattern: Rule, table: Table, column: str) -> bool:
     """Whether a pattern is about that column."""
-    return all(map(_matches, pattern.target, _names(table, column)))
+    return _matches(pattern.column, column) and all(map(_matches, pattern.target, _names(table, column)))  # most differ there
+
+
+def why(winner: Rule, hidden: Rule) -> str:
+    """What the one does, in words, so that it decides and not the other, where both are about a column."""
+    if not winner.pattern:
+        return "names the column" if hidden.pattern else "names the server"
+    parts = zip(("column", "table", "schema", "server"), _weight((winner,)), _weight((hidden,)), strict=True)
+    return f"says more about the {next(part for part, one, other in parts if one != other)}"
 
 
 def overlap(one: Rule, other: Rule) -> _Parts | None:

@@ -15,7 +15,7 @@ from cdc_masker import plugins
 from cdc_masker.cli.files import read_bytes
 from cdc_masker.comparison import Difference, Verdict, compare, in_words
 from cdc_masker.errors import PolicyError
-from cdc_masker.lookup import Lookup, Table
+from cdc_masker.lookup import Lookup, Table, why
 from cdc_masker.policies import ANY_SERVER, EMPTY, Policy
 from cdc_masker.settings import Settings, load
 
@@ -68,7 +68,10 @@ def explain(
     if not groups:
         print(f"{column}: no rule is about it: {default} (of a key: a token of its type)")
     for number, group in enumerate(groups):
-        print(f"{column}: {in_words(group)}" if number == 0 else f"  hides: {in_words(group)}")
+        if number == 0:
+            print(f"{column}: {in_words(group)}")
+        else:
+            print(f"  hides: {in_words(group)}, because the one that decides {why(groups[0][0], group[0])}")
         for rule in group:
             for label, text in (("reason", rule.reason), ("ticket", rule.ticket)):
                 if text:

@@ -68,11 +68,46 @@ def test_the_deciding_rule_is_told_with_its_reason_and_what_it_hides(two: tuple[
         'crm.people.name: drop(type="text")',
         "  reason: wanted",
         "  ticket: T-1",
-        "  hides: null() by pattern *.*.*name",
+        "  hides: null() by pattern *.*.*name, because the one that decides names the column",
     ]
     assert "no rule is about it: redact" in run("explain", "crm.people.born", "--policy", two[1]).stdout
     rules = json.loads(run("explain", "crm.people.name", "--policy", two[1], "--json").stdout)["rules"]
     assert [group[0]["method"] for group in rules] == ["drop", "null"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "because"),
+    [
+        ([{"server": "shop", "column": "name"}, {"column": "name"}], "names the server"),
+        ([{"column": "*name"}, {"column": "*ame", "table": "p*"}], "says more about the column"),
+        ([{"column": "*name"}, {"column": "*name", "table": "p*"}], "says more about the table"),
+        ([{"column": "*name", "schema": "c*"}, {"column": "*name"}], "says more about the schema"),
+        ([{"column": "*name"}, {"column": "*name", "server": "shop"}], "says more about the server"),
+    ],
+)
+def test_why_a_rule_goes_before_another_is_told(tmp_path: Path, rules: list[dict[str, Any]], because: str) -> None:
+    anywhere = {"schema": "*", "table": "*", "pattern": True}
+    made = [{**(anywhere if "*" in each["column"] else {}), **each, "method": "null"} for each in rules]
+    policy = document(tmp_path / "p.json", *made)
+    told = run("explain", "crm.people.name", "--server", "shop", "--policy", policy).stdout.splitlines()
+    assert told[-1].startswith("  hides: ")
+    assert told[-1].endswith(f", because the one that decides {because}")
+
+
+def test_where_patterns_meet_others_is_told_in_words(tmp_path: Path) -> None:
+    email = {"column": "email", "method": "null"}
+    patterns = [
+        {"server": "shop", "schema": "*", "table": "*", "column": "*mail", "pattern": True, "method": "redact"},
+        {"schema": "crm", "table": "*", "column": "e*", "pattern": True, "method": "null"},
+    ]
+    found = run("diff", document(tmp_path / "old.json", email), document(tmp_path / "new.json", *patterns)).stdout.splitlines()
+    assert [line[2:].partition(": ")[0] for line in found[:-1]] == [
+        "columns that match both pattern crm.*.e* and pattern shop:*.*.*mail",
+        "crm.people.email",
+        "crm.people.email on server shop, where pattern shop:*.*.*mail matches",
+        "pattern crm.*.e*",
+        "pattern shop:*.*.*mail",
+    ]
 
 
 def test_a_name_is_written_as_in_sql(tmp_path: Path) -> None:
