@@ -20,7 +20,7 @@ from cdc_masker.methods.shift import DateShift
 from cdc_masker.policies import Domain, Rule
 from cdc_masker.schemas import from_postgres
 
-__all__ = ["check"]
+__all__ = ["check", "check_reason"]
 
 _CARDS = frozenset(
     ("payment card", "payment card number", "credit card", "credit card number", "card number", "debit card", "pan")
@@ -37,6 +37,7 @@ def check(rules: Iterable[_Pair], domains: Iterable[Domain]) -> None:
     _check_domains(rules, {domain.name: domain for domain in domains})
     for rule, method in rules:
         _check_name(rule)
+        check_reason(rule)
         _check_size(rule, method)
     cards = [(rule, method) for rule, method in rules if _is_of_cards(rule, method)]
     for rule, method in cards:
@@ -84,10 +85,14 @@ def _check_shifts(rules: Iterable[_Pair]) -> None:
                 )
 
 
-def _check_size(rule: Rule, method: Method) -> None:
-    """Where few values are possible, equal outputs for equal ones tell which is which."""
+def check_reason(rule: Rule) -> None:
+    """Raises `PolicyError` for a rule that accepts something, and nobody says why."""
     if (rule.allow_small_domain or rule.allow_uniqueness_loss) and not (rule.reason or "").strip():
         raise PolicyError(rule.place, "allow_small_domain and allow_uniqueness_loss need a reason; say why it is acceptable")
+
+
+def _check_size(rule: Rule, method: Method) -> None:
+    """Where few values are possible, equal outputs for equal ones tell which is which."""
     declared = from_postgres(rule.type) if rule.type is not None and rule.path is None else None
     if rule.type is None or declared is None:
         return

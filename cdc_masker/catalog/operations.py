@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from alembic.operations import MigrateOperation, Operations
+from msgspec.structs import replace
 
 from cdc_masker.catalog.changes import (
     AllowHeader,
@@ -29,6 +30,7 @@ from cdc_masker.catalog.changes import (
 )
 from cdc_masker.errors import PolicyError
 from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Rule, TableDefault
+from cdc_masker.rules import check_reason
 
 __all__ = ["SAID", "PolicyOperation"]
 
@@ -60,98 +62,29 @@ class PolicyOperation(MigrateOperation):
         self.change = change
 
     @classmethod
-    def mask_column(
-        cls,
-        operations: Operations,
-        table: TableName,
-        column: str,
-        *,
-        method: str,
-        type: str | None = None,  # noqa: A002 - named as in the policy document
-        server: str = ANY_SERVER,
-        path: str | None = None,
-        strict: bool = False,
-        allow_small_domain: bool = False,
-        allow_uniqueness_loss: bool = False,
-        classification: str | None = None,
-        reason: str | None = None,
-        ticket: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        **more_params: Any,
-    ) -> None:
-        """Masks a column with a method, whose parameters are further keywords, or `params`. Replaces an earlier rule.
+    def mask_column(cls, operations: Operations, table: TableName, column: str, *, method: str, **said: Any) -> None:
+        """Masks a column with a method. Replaces an earlier rule.
 
-        `type` is the column's PostgreSQL type, which methods need where events carry no schema. `strict` quarantines a
-        record with a value that the method can't take, where else the value is redacted. Both `allow_…` accept, with a
-        `reason`, what is refused otherwise (`cdc_masker.policies.Rule`). Raises `PolicyError` for a table name that can't
-        be read, or such a reason that is missing; the method and its parameters are checked when the revision is applied.
+        What more is `said`, each by its name: `type`, the column's PostgreSQL type, which methods need where events carry no
+        schema; `server`; `path`; `strict`, which quarantines a record with a value that the method can't take, where else the
+        value is redacted; `allow_small_domain` and `allow_uniqueness_loss`, which accept, with a `reason`, what is refused
+        otherwise (`cdc_masker.policies.Rule`); `classification`, `reason`, `ticket`. The method's parameters are all further
+        keywords, or `params`. Raises `PolicyError` for a table name that can't be read, or such a reason that is missing; the
+        method and its parameters are checked when the revision is applied.
         """
-        schema, name = parse_table(table)
-        twice = sorted(set(params or {}) & set(more_params))
-        if twice:
-            place = f"mask_column {schema}.{name}.{column}{path or ''}"
-            raise PolicyError(place, f"{', '.join(twice)} stands twice; give it once")
-        rule = Rule(
-            server=server,
-            schema=schema,
-            table=name,
-            column=column,
-            path=path or None,
-            type=type,
-            method=method,
-            params={**(params or {}), **more_params},
-            strict=strict,
-            allow_small_domain=allow_small_domain,
-            allow_uniqueness_loss=allow_uniqueness_loss,
-            classification=classification,
-            reason=reason,
-            ticket=ticket,
-        )
+        rule = _rule(*parse_table(table), column, method=method, **said)
         operations.invoke(cls(Decide(_accounted_for(rule))))
 
     @classmethod
-    def mask_columns(
-        cls,
-        operations: Operations,
-        tables: str,
-        columns: str,
-        *,
-        method: str,
-        server: str = ANY_SERVER,
-        path: str | None = None,
-        type: str | None = None,  # noqa: A002 - named as in the policy document
-        strict: bool = False,
-        allow_small_domain: bool = False,
-        allow_uniqueness_loss: bool = False,
-        classification: str | None = None,
-        reason: str | None = None,
-        ticket: str | None = None,
-        **params: Any,
-    ) -> None:
+    def mask_columns(cls, operations: Operations, tables: str, columns: str, *, method: str, **said: Any) -> None:
         """Masks all columns that match, of tables that match, unless a rule names them or a pattern says more.
 
         `tables` is `schema.table`, and each name in it, like `columns` and `server`, may be `*` or have one at its start, its
         end or both. The rest is as for `mask_column`; `method="keep"` needs a reason.
         """
         schema, _, name = tables.partition(".")
-        rule = Rule(
-            server=server,
-            schema=schema,
-            table=name,
-            column=columns,
-            path=path or None,
-            pattern=True,
-            type=type,
-            method=method,
-            params=params,
-            strict=strict,
-            allow_small_domain=allow_small_domain,
-            allow_uniqueness_loss=allow_uniqueness_loss,
-            classification=classification,
-            reason=reason,
-            ticket=ticket,
-        )
-        operations.invoke(cls(Decide(_accounted_for(rule))))
+        rule = _rule(schema, name, columns, method=method, **said)
+        operations.invoke(cls(Decide(_accounted_for(replace(rule, pattern=True)))))
 
     @classmethod
     def keep_column(
@@ -320,13 +253,50 @@ class PolicyOperation(MigrateOperation):
         operations.invoke(cls(UseKeyEpoch(epoch)))
 
 
+def _rule(
+    schema: str,
+    table: str,
+    column: str,
+    *,
+    method: str,
+    type: str | None = None,  # noqa: A002 - named as in the policy document
+    server: str = ANY_SERVER,
+    path: str | None = None,
+    strict: bool = False,
+    allow_small_domain: bool = False,
+    allow_uniqueness_loss: bool = False,
+    classification: str | None = None,
+    reason: str | None = None,
+    ticket: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    **more_params: Any,
+) -> Rule:
+    """Raises `PolicyError` for a parameter that is given twice."""
+    if twice := sorted(set(params or {}) & set(more_params)):
+        raise PolicyError(f"rule {schema}.{table}.{column}{path or ''}", f"{', '.join(twice)} stands twice; give it once")
+    return Rule(
+        server=server,
+        schema=schema,
+        table=table,
+        column=column,
+        path=path or None,
+        type=type,
+        method=method,
+        params={**(params or {}), **more_params},
+        strict=strict,
+        allow_small_domain=allow_small_domain,
+        allow_uniqueness_loss=allow_uniqueness_loss,
+        classification=classification,
+        reason=reason,
+        ticket=ticket,
+    )
+
+
 def _accounted_for(rule: Rule) -> Rule:
     """Raises `PolicyError` where something is in the clear, or accepted, and nobody says why."""
-    if rule.reason is None or not rule.reason.strip():
-        if rule.method == "keep":
-            raise PolicyError(rule.place, "give a reason, for whoever asks why this is in the clear")
-        if rule.allow_small_domain or rule.allow_uniqueness_loss:
-            raise PolicyError(rule.place, "give a reason, for whoever asks why this was allowed")
+    if rule.method == "keep" and not (rule.reason or "").strip():
+        raise PolicyError(rule.place, "give a reason, for whoever asks why this is in the clear")
+    check_reason(rule)
     return rule
 
 
