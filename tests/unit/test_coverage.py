@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +10,11 @@ import msgspec
 import pytest
 
 from cdc_masker import coverage
-from cdc_masker.cli import main
-from cdc_masker.codecs.capture import encode_line
 from cdc_masker.coverage import Coverage
 from cdc_masker.events import Record
 from cdc_masker.policies import Domain, Policy, Rule
 from tests.unit.building import KEYS, TOPIC, change, described, envelope_schema, record, row_schema, rule
+from tests.unit.commands import Run, captured, runner, written
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CANARY = "canary-8c1f2e"
@@ -38,52 +33,12 @@ def collapsing(topic: str = TOPIC) -> Record:
     return record(described(envelope_schema(types), change(after=row)), key, topic=topic)
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Check = Callable[..., Result]
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.upper().startswith("CDC_MASKER_")]:
-        monkeypatch.delenv(name)
-
-
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
-    """Runs `cdc-masker policy check` in this process."""
-
-    def run(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["cdc-masker", "policy", "check", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert ended.value.code is None or isinstance(ended.value.code, int)
-        assert CANARY not in printed.out + printed.err
-        return Result(ended.value.code or 0, printed.out, printed.err)
-
-    return run
+def check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(monkeypatch, tmp_path, capsys, "policy", "check", never=CANARY)
 
 
-def captured(*records: Record) -> Path:
-    path = Path("raw.jsonl")
-    path.write_bytes(b"".join(encode_line(each) + b"\n" for each in records))
-    return path
-
-
-def written(policy: Policy) -> Path:
-    path = Path("policy.json")
-    path.write_text(json.dumps(policy.export()))
-    return path
-
-
-def test_where_all_is_decided_it_counts(check: Check) -> None:
+def test_where_all_is_decided_it_counts(check: Run) -> None:
     raw = captured(record(change(after=ROW), {"id": 7}), record(change("t")), record(None, {"id": 7}))
     policy = Policy.of(3, rules=DECIDED)
     result = check("--raw", raw, "--policy", written(policy))
@@ -95,7 +50,7 @@ def test_where_all_is_decided_it_counts(check: Check) -> None:
     ]
 
 
-def test_what_nobody_decided_on_is_named(check: Check) -> None:
+def test_what_nobody_decided_on_is_named(check: Run) -> None:
     rules = [accepting(rule("id", "redact", type="int8")), rule("mail", "keep"), rule("bad", "fixed", value="gone")]
     other = change(after={"mail": CANARY, "phone": CANARY})
     raw = captured(
@@ -127,26 +82,26 @@ def test_what_nobody_decided_on_is_named(check: Check) -> None:
         ([rule("id", "keep"), rule("mail", "keep"), rule("name", "partial", type="text", last=1)], "MISFIT"),
     ],
 )
-def test_each_of_it_is_an_answer_of_no(check: Check, rules: list[Any], kind: str) -> None:
+def test_each_of_it_is_an_answer_of_no(check: Run, rules: list[Any], kind: str) -> None:
     raw = captured(record(change(after={**ROW, "name": [CANARY]}), {"id": 7}))
     result = check("--raw", raw, "--policy", written(Policy.of(1, rules=rules)))
     assert result.code == 1
     assert result.out.splitlines()[1].startswith(f"{kind} {TOPIC}: ")
 
 
-def test_a_rule_that_is_not_fit_for_a_key_is_told(check: Check) -> None:
+def test_a_rule_that_is_not_fit_for_a_key_is_told(check: Run) -> None:
     raw = captured(record(change(after=ROW), {"id": 7}))
     result = check("--raw", raw, "--policy", written(Policy.of(1, rules=[*DECIDED[1:], rule("id", "null")])))
     assert result.code == 1
     assert f"REFUSED {TOPIC}: unfit_key_rule at key.id, 1 records" in result.out
 
 
-def test_a_refused_record_alone_is_an_answer_of_no(check: Check) -> None:
+def test_a_refused_record_alone_is_an_answer_of_no(check: Run) -> None:
     result = check("--raw", captured(record(CANARY)), "--policy", written(Policy.of(1)))
     assert (result.code, result.out.count("REFUSED ")) == (1, 1)
 
 
-def test_a_method_that_does_not_fit_the_real_type_decides_nothing(check: Check) -> None:
+def test_a_method_that_does_not_fit_the_real_type_decides_nothing(check: Run) -> None:
     event = described(envelope_schema({"mail": {"type": "int64"}}), change(after={"mail": 4711}))
     key = described(row_schema({"mail": {"type": "int64"}}, "Key"), {"mail": 4711})
     policy = Policy.of(1, rules=[accepting(rule("mail", "truncate", length=2))])
@@ -156,7 +111,7 @@ def test_a_method_that_does_not_fit_the_real_type_decides_nothing(check: Check) 
     assert f"COLLAPSED {TOPIC}: mail in the key" in result.out
 
 
-def test_the_same_as_json(check: Check) -> None:
+def test_the_same_as_json(check: Run) -> None:
     raw = captured(record(change(after=ROW), {"id": 7}), record("x", {"id": 7}), collapsing())
     policy = Policy.of(2, rules=[accepting(rule("id", "fixed", value=1)), rule("mail", "keep")])
     result = check("--raw", raw, "--policy", written(policy), "--json")
@@ -173,12 +128,12 @@ def test_the_same_as_json(check: Check) -> None:
     }
 
 
-def test_the_key_of_the_run_has_the_epoch_that_the_policy_asks_for(check: Check) -> None:
+def test_the_key_of_the_run_has_the_epoch_that_the_policy_asks_for(check: Run) -> None:
     raw = captured(record(change(after=ROW), {"id": 7}))
     assert check("--raw", raw, "--policy", written(Policy.of(1, rules=DECIDED, key_epoch=3))).code == 0
 
 
-def test_keys_of_subjects_are_there(check: Check) -> None:
+def test_keys_of_subjects_are_there(check: Run) -> None:
     rules = [
         rule("id", "keep"),
         rule("name", "redact"),
@@ -191,7 +146,7 @@ def test_keys_of_subjects_are_there(check: Check) -> None:
     assert f"MISFIT {TOPIC}: mail, subject, in 1 records" in result.out
 
 
-def test_both_examples_leave_the_same_undecided(check: Check) -> None:
+def test_both_examples_leave_the_same_undecided(check: Run) -> None:
     reports = [
         json.loads(check("--raw", EXAMPLES / f"{name}.jsonl", "--policy", EXAMPLES / "shop-policy.json", "--json").out)
         for name in ("shop", "shop-schemas")
@@ -226,7 +181,7 @@ def test_nothing_is_forgotten_when_a_masker_forgets_its_plans(monkeypatch: pytes
         (["topic", "--raw", "raw.jsonl"], "not both"),
     ],
 )
-def test_what_can_not_be_checked_is_no_answer(check: Check, arguments: list[str], reason: str) -> None:
+def test_what_can_not_be_checked_is_no_answer(check: Run, arguments: list[str], reason: str) -> None:
     captured(record(change(after=ROW)))
     written(Policy.of(1))
     Path("empty.jsonl").write_bytes(b"")

@@ -4,56 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdc_masker.cli import main
 from cdc_masker.codecs.capture import decode_line, encode_line, encode_outcome
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 from tests.unit.building import KEYS, change, record
+from tests.unit.commands import Run, runner
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SHOP_POLICY = EXAMPLES / "shop-policy.json"
 SECRET = "ivan.okafor2@example.com"
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.upper().startswith("CDC_MASKER_")]:
-        monkeypatch.delenv(name)
-
-
 @pytest.fixture
-def leaks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `cdc-masker leaks` in this process."""
-
-    def run(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["cdc-masker", "leaks", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert ended.value.code is None or isinstance(ended.value.code, int)
-        return Result(ended.value.code or 0, printed.out, printed.err)
-
-    return run
+def leaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(monkeypatch, tmp_path, capsys, "leaks", never=SECRET)
 
 
 @pytest.fixture(params=["shop", "shop-schemas"])

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdc_masker.cli import main
-from cdc_masker.codecs.capture import encode_line
 from cdc_masker.effects import DROPPED, KEPT, Changed, Effects, Example, Moved, Preview
 from cdc_masker.events import Record
 from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule, TableDefault
 from tests.unit.building import KEYS, TOPIC, change, described, envelope_schema, record, row_schema, rule
+from tests.unit.commands import Run, captured, runner, written
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CANARY = "canary-8c1f2e"
@@ -127,45 +122,9 @@ def test_subjects_have_keys_of_their_own() -> None:
 # The commands
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `cdc-masker policy …` in this process, in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.upper().startswith("CDC_MASKER_")]:
-        monkeypatch.delenv(name)
-
-    def run(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["cdc-masker", "policy", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert ended.value.code is None or isinstance(ended.value.code, int)
-        assert CANARY not in printed.out + printed.err
-        return Result(ended.value.code or 0, printed.out, printed.err)
-
-    return run
-
-
-def captured(*records: Record) -> Path:
-    path = Path("raw.jsonl")
-    path.write_bytes(b"".join(encode_line(each) + b"\n" for each in records))
-    return path
-
-
-def written(policy: Policy, name: str = "policy.json") -> Path:
-    path = Path(name)
-    path.write_text(json.dumps(policy.export()))
-    return path
+    return runner(monkeypatch, tmp_path, capsys, "policy", never=CANARY)
 
 
 def test_preview_prints_a_table(run: Run) -> None:
