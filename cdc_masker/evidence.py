@@ -14,14 +14,16 @@ with sorted members and nothing between them, so that any program can write them
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from itertools import chain
+from struct import Struct
 
 import msgspec
 
 from cdc_masker import merkle
 from cdc_masker.errors import Reason
-from cdc_masker.events import AuditEntry, Fate, Headers, Note, Outcome, Treatment
+from cdc_masker.events import AuditEntry, Fate, Headers, Note, Outcome
 from cdc_masker.policies import Policy
 from cdc_masker.version import __version__
 
@@ -32,7 +34,6 @@ OTHERS = "(others)"
 """In place of names of columns that are too long, or too many."""
 
 _ENTRY = b"cdc-masker audit entry 1\n"
-_NULL = b"\xff" * 8
 _LONGEST_NAME = 255
 _MOST_COLUMNS = 1000
 
@@ -47,23 +48,27 @@ def leaf(
     value: bytes | None,
     headers: Headers,
 ) -> bytes:
-    """The leaf of one record as it was published: its fields in this order, then name and value of each header.
+    """The leaf of one record as it was published, in this order, without anything between:
 
-    Before each field stands its length in bytes, as 8 bytes, big-endian; before null, 8 bytes of ones. Numbers are written in
-    decimal, the rest in UTF-8.
+    1. offset, timestamp, and the lengths of key and value;
+    2. key and value;
+    3. fate, reason and place, each behind its length;
+    4. for each header, the lengths of its name and its value, then both.
+
+    Numbers are 8 bytes, big-endian, signed. Lengths are in bytes, that of null is -1. Texts are in UTF-8.
     """
-    fields = [
-        b"%d" % offset,
-        fate.encode(),
-        None if reason is None else reason.encode(),
-        None if place is None else place.encode(),
-        b"%d" % timestamp,
-        key,
-        value,
+    parts = [
+        _FOUR(offset, timestamp, -1 if key is None else len(key), -1 if value is None else len(value)),
+        key or b"",
+        value or b"",
+        _FATES[fate],
+        _NULL if reason is None else _sized(reason),
+        _NULL if place is None else _sized(place),
     ]
     for name, content in headers:
-        fields += (name.encode(), content)
-    return b"".join([_NULL if each is None else len(each).to_bytes(8, "big") + each for each in fields])
+        named = name.encode()
+        parts += (_TWO(len(named), -1 if content is None else len(content)), named, content or b"")
+    return b"".join(parts)
 
 
 def leaf_of(one: Outcome | Note) -> bytes:
@@ -142,6 +147,12 @@ def encode_note(note: Note) -> bytes:
     return msgspec.json.encode(note)
 
 
+def _sized(text: str) -> bytes:
+    """A text behind its length, as it stands in a leaf."""
+    encoded = text.encode()
+    return _ONE(len(encoded)) + encoded
+
+
 def _hash(digest: bytes) -> str:
     return f"sha256:{digest.hex()}"
 
@@ -154,12 +165,11 @@ def _gaps(offsets: Sequence[int], start: int, end: int) -> tuple[tuple[int, int]
     return tuple((left + 1, right - 1) for left, right in zip(before, after, strict=True) if right - left > 1)
 
 
-def _columns(outcomes: Iterable[Outcome]) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+def _columns(outcomes: Sequence[Outcome]) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
     """How often each method was applied, by table and column; of these, how often it could not take the value."""
-    applied: Counter[Treatment] = Counter()
+    applied = Counter(chain.from_iterable(outcome.treatments for outcome in outcomes))
     misfits: Counter[tuple[str, str, str]] = Counter()
     for outcome in outcomes:
-        applied.update(outcome.treatments)
         for column, reason in outcome.misfits:
             misfits[outcome.treatments[0].table, column, f"redacted: {reason}"] += 1
     found: dict[str, dict[str, dict[str, int]]] = {}
@@ -179,3 +189,8 @@ def _columns(outcomes: Iterable[Outcome]) -> Mapping[str, Mapping[str, Mapping[s
 
 
 _entry = msgspec.json.Decoder(AuditEntry)
+
+# Parts of leaves, which are made for every record.
+_ONE, _TWO, _FOUR = (Struct(f">{number}q").pack for number in (1, 2, 4))
+_NULL = _ONE(-1)
+_FATES = {fate: _sized(fate) for fate in Fate}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cdc_masker.errors import Reason
 from cdc_masker.events import AuditEntry, Fate, Note, Outcome
@@ -120,9 +124,35 @@ def test_the_leaf_of_a_note_is_that_of_its_outcome() -> None:
 
 
 def test_leaves_are_as_documented() -> None:
-    made = leaf(7, Fate.MASKED, None, None, -1, None, b"", (("h", b"x"), ("n", None)))
-    fields = (b"7", b"masked", None, None, b"-1", None, b"", b"h", b"x", b"n", None)
-    assert made == b"".join(b"\xff" * 8 if each is None else len(each).to_bytes(8, "big") + each for each in fields)
+    def number(*numbers: int) -> bytes:
+        return b"".join(each.to_bytes(8, "big", signed=True) for each in numbers)
+
+    masked = leaf(7, Fate.MASKED, None, None, -1, None, b"", (("h", b"x"), ("n\u00e9", None), ("e", b"")))
+    headers = number(1, 1) + b"hx" + number(3, -1) + "n\u00e9".encode() + number(1, 0) + b"e"
+    assert masked == number(7, -1, -1, 0) + number(6) + b"masked" + number(-1, -1) + headers
+
+    quarantined = leaf(8, Fate.QUARANTINED, Reason.NOT_JSON, "\u00e9", 9, b"k", None, ())
+    texts = number(11) + b"quarantined" + number(8) + b"not_json" + number(2) + "\u00e9".encode()
+    assert quarantined == number(8, 9, 1, -1) + b"k" + texts
+
+
+PARTS = st.none() | st.binary(max_size=3)
+LEAVES = st.tuples(
+    st.integers(0, 300),
+    st.sampled_from(Fate),
+    st.none() | st.sampled_from([Reason.NOT_JSON, Reason.SIGNAL]),
+    st.none() | st.text("a\x00", max_size=2),
+    st.integers(-1, 300),
+    PARTS,
+    PARTS,
+    st.lists(st.tuples(st.text("a\x00", max_size=2), PARTS), max_size=2).map(tuple),
+)
+
+
+@given(LEAVES, LEAVES)
+def test_no_two_records_have_one_leaf(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
+    for mixed in itertools.product(*zip(one, other, strict=True)):
+        assert (leaf(*mixed) == leaf(*one)) == (mixed == one)
 
 
 def test_an_entry_is_read_back_as_it_was_written() -> None:
