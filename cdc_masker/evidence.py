@@ -134,7 +134,10 @@ def encode_entry(entry: AuditEntry) -> bytes:
 
 def decode_entry(text: bytes) -> AuditEntry:
     """The inverse of `encode_entry`. Raises `msgspec.DecodeError` for anything else."""
-    return _entry.decode(text)
+    try:
+        return _entry.decode(text)
+    except UnicodeDecodeError:
+        raise msgspec.DecodeError("it is not UTF-8") from None
 
 
 def entry_hash(encoded: bytes) -> str:

@@ -166,7 +166,7 @@ def test_any_program_can_write_the_bytes_of_an_entry_again() -> None:
     assert entry_hash(written) == f"sha256:{sha256(b'cdc-masker audit entry 1' + bytes([10]) + again).hexdigest()}"
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"generation":1}'])
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"generation":1}', b'{"topic":"\xff"}'])
 def test_a_text_that_is_no_entry_is_refused(text: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_entry(text)
