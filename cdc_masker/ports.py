@@ -25,6 +25,7 @@ __all__ = [
     "GenerationStore",
     "KeySource",
     "PolicySource",
+    "Quarantined",
     "Receipt",
     "ReceiptStore",
     "SubjectStore",
@@ -85,6 +86,24 @@ class AuditStore(Protocol):
     async def ending_at(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
         """The entry of a chain whose last offset that is, None if there is none."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A record that was quarantined, as its audit row tells. `reason` is that of whichever version wrote the row."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    reason: str
+    place: str | None
+    generation: int
+    incarnation: str
+    policy_version: int
+    key_epoch: int
+    masked_at: datetime
+    worker: str
 
 
 class KeySource(Protocol):

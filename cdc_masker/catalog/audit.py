@@ -14,6 +14,7 @@ from cdc_masker.catalog.database import Database
 from cdc_masker.catalog.tables import audit_entry, audit_note
 from cdc_masker.errors import Reason, SetupError
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Note
+from cdc_masker.ports import Quarantined
 from cdc_masker.settings import PREFIX
 
 __all__ = ["PostgresAudit"]
@@ -76,6 +77,55 @@ class PostgresAudit:
         if topic is not None:
             wanted = wanted.where(audit_entry.c.topic == topic)
         return await self._read(wanted)
+
+    async def quarantined(
+        self,
+        limit: int,
+        *,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+    ) -> list[Quarantined]:
+        """The newest records that were quarantined, newest first; each condition that is given holds for all of them."""
+        note, entry = audit_note.c, audit_entry.c
+        wanted = (
+            select(audit_note, entry.policy_version, entry.key_epoch, entry.masked_at, entry.worker)
+            .join(audit_entry, tuple_(*_NOTE_OF) == tuple_(*_IDENTITY))
+            .where(note.fate == Fate.QUARANTINED.value)
+            .order_by(entry.masked_at.desc(), *_NOTE_OF, note.record_offset)
+            .limit(limit)
+        )
+        for column, value in (
+            (note.topic, topic),
+            (note.partition, partition),
+            (note.record_offset, offset),
+            (note.reason, reason),
+        ):
+            if value is not None:
+                wanted = wanted.where(column == value)
+        if since is not None:
+            wanted = wanted.where(entry.masked_at >= since)
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return [
+            Quarantined(
+                topic=row.topic,
+                partition=row.partition,
+                offset=row.record_offset,
+                timestamp=row.record_timestamp,
+                reason=row.reason,
+                place=row.place,
+                generation=row.generation,
+                incarnation=row.incarnation,
+                policy_version=row.policy_version,
+                key_epoch=row.key_epoch,
+                masked_at=row.masked_at,
+                worker=row.worker,
+            )
+            for row in rows
+        ]
 
     async def _read(self, wanted: Select[Any]) -> list[AuditEntry]:
         """The entries of these rows, with their notes."""

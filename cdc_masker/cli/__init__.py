@@ -25,6 +25,7 @@ from cdc_masker.cli import (
     methods,
     policy,
     policy_test,
+    quarantine,
     reveal,
     review,
     sealing,
@@ -64,6 +65,7 @@ policy.app.command()(policy_test.test)
 policy.app.command()(policy_test.preview)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(connector.app, name="connector")
 app.add_typer(stack.app, name="stack")
 

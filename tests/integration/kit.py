@@ -175,7 +175,7 @@ class Deployment:
     # Workers
 
     def start(self, *, by: str = "cdc-masker", level: str = "info", **settings: str) -> Worker:
-        """Starts a worker, by `faust`, `cdc-masker` or a Python script; more settings may be given."""
+        """Starts a worker, by `faust`, `cdc-masker`, as `supervised`, or by a Python script; more settings may be given."""
         port = free_port()
         log = self.home / f"worker-{len(self.workers)}.log"
         environment = {
@@ -186,6 +186,7 @@ class Deployment:
         programs = Path(sys.executable).parent
         commands: dict[str, list[str | Path]] = {
             "cdc-masker": [programs / "cdc-masker", "worker", "-l", level],
+            "supervised": [programs / "cdc-masker", "worker", "-l", level, "--restart"],
             "faust": [programs / "faust", "-A", "cdc_masker.worker", "worker", "-l", level],
         }
         command = commands.get(by) or [sys.executable, by]
