@@ -329,14 +329,19 @@ def _check(rule: Rule, known: Registry, domains: Mapping[str, Domain]) -> None:
     method.check(rule.place, declared, domains)
 
 
+def _text(value: object) -> bytes:
+    """As JSON text that is kept: what orjson returns holds on to its buffer of 4 kB."""
+    return bytes(memoryview(orjson.dumps(value)))
+
+
 def _expected(name: str, transform: Transform) -> MaskedColumn:
     """What the egress guard is told of a column that is not kept."""
     match transform:
         case Constant(value, _):
-            return MaskedColumn(name, True, constant=orjson.dumps(value))
+            return MaskedColumn(name, True, constant=_text(value))
         case Compute(_, type_, same, same_number) | Contextual(_, type_, same, same_number):
             near = same or (isinstance(transform, Contextual) and transform.may_return_another)
-            return MaskedColumn(name, not same, not same_number, orjson.dumps(redaction(type_).value), near)
+            return MaskedColumn(name, not same, not same_number, _text(redaction(type_).value), near)
         case _:
             return MaskedColumn(name, not isinstance(transform, Rewrite))
 
@@ -349,7 +354,7 @@ def _cell(name: str, transform: Transform, *, tolerated: frozenset[Misfit]) -> C
         case Keep():
             return None
         case Constant(value, _):
-            constant = orjson.dumps(value)
+            constant = _text(value)
             return lambda _, __: constant
         case Compute(function, type_):
             return _guarded(name, lambda text, _: orjson.dumps(function(orjson.loads(text))), type_, tolerated=tolerated)
@@ -373,7 +378,7 @@ def _cell(name: str, transform: Transform, *, tolerated: frozenset[Misfit]) -> C
 
 def _guarded(name: str, mask: Cell, type_: Type | None, *, tolerated: frozenset[Misfit]) -> Cell:
     """`mask` for what is neither null nor the marker of an unchanged large value; what it can't take is redacted."""
-    redacted = orjson.dumps(redaction(type_).value)
+    redacted = _text(redaction(type_).value)
     of_text = type_ is not None and type_.base == "string"
 
     def cell(text: bytes, context: Context) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,7 +25,8 @@ from cdc_masker.schemas import from_connect, to_connect
 __all__ = ["DescribedPlan", "Plans"]
 
 _NONE: frozenset[str] = frozenset()
-_MOST = 10_000  # only a source that keeps changing its layouts gets there
+_MOST_BYTES = 32 << 20  # some 40,000 columns; only a source that keeps changing its layouts gets there
+_COLUMN_BYTES = 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class DescribedPlan:
 
     rows: Mapping[str, RowPlan]
     schema: bytes = field(repr=False)
+
+    @property
+    def width(self) -> int:
+        """The number of columns, in all places."""
+        return sum(row.width for row in self.rows.values())
 
 
 _Plan = TypeVar("_Plan", RowPlan, DescribedPlan)
@@ -44,14 +50,14 @@ class Plans:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._by_names: dict[tuple[Any, ...], RowPlan] = {}
-        self._by_schema: dict[tuple[Any, ...], DescribedPlan] = {}
+        self._by_names: _Cache[RowPlan] = _Cache()
+        self._by_schema: _Cache[DescribedPlan] = _Cache()
 
     def columns(self, pick: Callable[[RowPlan], frozenset[str]]) -> dict[str, frozenset[str]]:
         """By topic, the columns that `pick` finds in the plans made so far. Topics without any are left out."""
         found: dict[str, frozenset[str]] = {}
-        described = ((wanted, plan) for wanted, each in self._by_schema.items() for plan in each.rows.values())
-        for (table, *_), plan in (*self._by_names.items(), *described):
+        described = ((wanted, plan) for wanted, each in self._by_schema.plans.items() for plan in each.rows.values())
+        for (table, *_), plan in (*self._by_names.plans.items(), *described):
             if picked := pick(plan):
                 found[table.topic] = found.get(table.topic, _NONE) | picked
         return found
@@ -59,8 +65,7 @@ class Plans:
     def plain(self, table: Table, row: Members, key: frozenset[str], passing: frozenset[str] = _NONE) -> RowPlan:
         """For a row of which only the names of the columns are known. Undecided columns that are `passing` are kept."""
         names = tuple(row)
-        return _cached(
-            self._by_names,
+        return self._by_names.get(
             (table, names, key, passing),
             lambda: self._engine.compile(table, tuple((name, None) for name in names), key, passing),
         )
@@ -86,7 +91,7 @@ class Plans:
                     fields[place] = _described(nested, rows[place])
             return DescribedPlan(rows, msgspec.json.encode(connect.write_schema(schema, fields)))
 
-        return _cached(self._by_schema, (table, text, key), compile_)
+        return self._by_schema.get((table, text, key), compile_)
 
     def _alone(
         self, table: Table, row: Key | FlattenedRow, key: frozenset[str], passing: frozenset[str]
@@ -100,7 +105,7 @@ class Plans:
             plan = self._engine.compile(table, schema.layout, key, passing)
             return DescribedPlan({"": plan}, msgspec.json.encode(_described(schema, plan, passing)))
 
-        found = _cached(self._by_schema, (table, text, key, passing), compile_)
+        found = self._by_schema.get((table, text, key, passing), compile_)
         return found.rows[""], found.schema
 
 
@@ -118,10 +123,29 @@ def _described(schema: ConnectSchema, plan: RowPlan, passing: frozenset[str] = _
     return connect.write_schema(schema, fields)
 
 
-def _cached(cache: dict[tuple[Any, ...], _Plan], wanted: tuple[Any, ...], make: Callable[[], _Plan]) -> _Plan:
-    plan = cache.get(wanted)
-    if plan is None:
-        if len(cache) >= _MOST:
-            cache.clear()
-        plan = cache[wanted] = make()
-    return plan
+class _Cache(Generic[_Plan]):
+    """Plans by what they are for: the table, how its columns are known, and more. When they are larger than `_MOST_BYTES`
+    together, it begins anew.
+    """
+
+    def __init__(self) -> None:
+        self.plans: dict[tuple[Any, ...], _Plan] = {}
+        self._bytes = 0
+
+    def get(self, wanted: tuple[Any, ...], make: Callable[[], _Plan]) -> _Plan:
+        """The plan for what is wanted, made if need be."""
+        plan = self.plans.get(wanted)
+        if plan is None:
+            plan = make()
+            size = _size(wanted[1]) + plan.width * _COLUMN_BYTES
+            if self._bytes + size > _MOST_BYTES:
+                self.plans.clear()
+                self._bytes = 0
+            self.plans[wanted] = plan
+            self._bytes += size
+        return plan
+
+
+def _size(known: bytes | tuple[str, ...]) -> int:
+    """Of the text of a schema, or of names."""
+    return len(known) if isinstance(known, bytes) else sum(map(len, known))

@@ -157,7 +157,7 @@ def test_both_examples_leave_the_same_undecided(check: Run) -> None:
 
 
 def test_nothing_is_forgotten_when_a_masker_forgets_its_plans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdc_masker.plans._MOST", 3)
+    monkeypatch.setattr("cdc_masker.plans._MOST_BYTES", 3000)
     monkeypatch.setattr(coverage, "_LOOK_EVERY", 1)
     found = Coverage(Policy.of(1), KEYS)
     found.add(collapsing("shop.crm.flags"))
