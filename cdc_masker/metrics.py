@@ -59,6 +59,7 @@ VALUES_REDACTED = Counter(
 
 OTHERS = "(others)"
 _MOST_COLUMNS = 1000
+_LONGEST_NAME = 255
 _columns: set[tuple[str, str]] = set()
 
 
@@ -84,7 +85,7 @@ def count(entry: AuditEntry, *, seconds: float) -> None:
 def count_redacted(topic: str, column: str, reason: str) -> str:
     """Counts a column of one record. Gives the name under which: events may have names without end, labels may not."""
     if (topic, column) not in _columns:
-        if len(_columns) >= _MOST_COLUMNS:
+        if len(_columns) >= _MOST_COLUMNS or len(column) > _LONGEST_NAME:
             column = OTHERS
         else:
             _columns.add((topic, column))

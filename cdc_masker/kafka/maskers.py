@@ -22,6 +22,7 @@ from cdc_masker.guard import EgressGuard
 from cdc_masker.kafka.gate import REASONS, Gate
 from cdc_masker.kafka.lines import at
 from cdc_masker.methods import Keys
+from cdc_masker.metrics import OTHERS
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.ports import PolicySource
@@ -31,6 +32,9 @@ from cdc_masker.subjects import derivations
 __all__ = ["Maskers"]
 
 logger = logging.getLogger(__name__)
+
+_MOST_TOLD = 1000
+_LONGEST_TOLD = 255
 
 
 class Maskers:
@@ -128,9 +132,12 @@ class Maskers:
         ):
             for topic, columns in found.items():
                 told = self._told.setdefault((problem, topic), set())
-                if news := sorted(columns - told):
+                news = sorted({name if len(name) <= _LONGEST_TOLD else OTHERS for name in columns} - told)
+                if len(told) + len(news) > _MOST_TOLD:  # events may have names without end, logs and memory may not
+                    news = [*news[: max(_MOST_TOLD - len(told), 0)], *({OTHERS} - told)]
+                if news:
                     logger.warning("%s: %s: %s", topic, problem, ", ".join(news))
-                told |= columns
+                told.update(news)
 
     async def changed(self) -> None:
         """Returns when another version is in use."""
