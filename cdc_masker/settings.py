@@ -98,7 +98,12 @@ class Settings(BaseSettings):
     web_host: str = Field("127.0.0.1", description="Address of /metrics, /live and /ready.")
     web_port: int = Field(6066, ge=1, le=65535, description="Port of /metrics, /live and /ready.")
     batch_records: int = Field(2000, ge=1, le=100_000, description="Most records in one batch, which is one transaction.")
-    fetch_bytes: int = Field(4 << 20, ge=1 << 16, description="Most bytes of one fetch from one partition.")
+    fetch_bytes: int = Field(
+        4 << 20, ge=1 << 16, description="Bytes of records at which a batch ends, and most of one fetch from one partition."
+    )
+    buffer_bytes: int = Field(
+        64 << 20, ge=1 << 20, description="Most bytes of raw records that a worker holds in all its batches."
+    )
     guard_every: int = Field(1, ge=1, description="The egress guard looks at every n-th offset again; 1 is all of them.")
     guard_limit: float = Field(
         0.01, ge=0, le=1, description="Share of records with findings of the egress guard past which the worker stops."

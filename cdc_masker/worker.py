@@ -130,7 +130,7 @@ class MaskerApp(faust.App):  # type: ignore[misc]
         """The Faust agent: one actor for each partition, one event for each batch."""
         async for event in stream.noack().events():
             try:
-                await self._lanes.take(event.value)
+                await self._lanes.take(event.value.pop())
             except Exception as error:  # noqa: BLE001  # fail-stop
                 fail_stop("masking", error)
 

@@ -64,7 +64,7 @@ _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class Batch:
     """Consecutive records of one partition: all that a `read_committed` reader sees from `start` to before `end`.
 
-    `epoch` is the number of the assignment whose seek they come from.
+    `epoch` is the number of the assignment whose seek they come from, `size` about how many bytes they take.
     """
 
     partition: TopicPartition
@@ -72,6 +72,7 @@ class Batch:
     start: int
     end: int
     highwater: int
+    size: int
     records: tuple[Record, ...] = field(repr=False)
 
 
@@ -106,6 +107,7 @@ class Lane:
         self.next = 0
         self.head = ""
         self.pending = 0
+        self.held = 0
         self.highwater = 0
         self._opening = asyncio.create_task(self._open())
 
@@ -137,6 +139,7 @@ class Lane:
                 raise
         finally:
             self.pending -= 1
+            self.held -= batch.size
 
     def halt(self, reason: PartitionHalted) -> None:
         """Stops this partition until somebody acts; the others go on."""
@@ -393,11 +396,21 @@ class Lanes:
             return []
         return [partition for partition, lane in self._lanes.items() if lane.hungry]
 
+    def halted(self) -> dict[TopicPartition, int]:
+        """The partitions of which nothing more is wanted, with the numbers of their epochs."""
+        return {partition: lane.epoch for partition, lane in self._lanes.items() if lane.state is State.HALTED}
+
+    @property
+    def room(self) -> int:
+        """Bytes of records that may be fetched, beside those that lanes hold; below 0 after large ones."""
+        return self._parts.settings.buffer_bytes - sum(lane.held for lane in self._lanes.values())
+
     def fetched(self, batch: Batch) -> None:
         """Counts a batch as on its way to its lane."""
         lane = self._current(batch)
         if lane is not None:
             lane.pending += 1
+            lane.held += batch.size
             lane.highwater = batch.highwater
 
     async def take(self, batch: Batch) -> None:

@@ -5,7 +5,9 @@ where it would lose or repeat records:
 
 - it reads `read_committed`, and an offset that is missing or out of range never resets by itself;
 - it does not seek to committed offsets: lanes decide where each partition goes on, after fencing;
-- only lanes that want a batch are asked for one, so a slow partition never holds back another and memory is bounded;
+- only lanes that want a batch are given one, in turn and within `buffer_bytes` (`kafka.intake`), so that no partition holds
+  back another and memory is bounded;
+- it holds on to an event until the partition's next one comes, so the event is emptied when its batch is taken out;
 - it subscribes to exactly the topics that the watcher found, whatever Faust's conductor believes.
 
 What always holds: the offsets from one batch's `start` to its `end` are those that follow the batch before, or the seek that
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,6 +26,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     ConsumerStoppedError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RecordTooLargeError,
@@ -34,6 +37,7 @@ from faust.types import TP, ConsumerMessage
 
 from cdc_masker.events import Record
 from cdc_masker.kafka.failing import fail_stop
+from cdc_masker.kafka.intake import Intake, limits
 from cdc_masker.kafka.lanes import Batch, Lanes
 from cdc_masker.settings import Settings
 
@@ -73,7 +77,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             enable_auto_commit=False,
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             max_poll_records=settings.batch_records,
-            max_partition_fetch_bytes=settings.fetch_bytes,
+            **limits(settings),
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             session_timeout_ms=session,
             heartbeat_interval_ms=session // 4,
@@ -90,49 +94,75 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         self._cursors.clear()  # a rebalance takes all partitions away and gives some back
         await super().on_partitions_revoked(revoked)
 
-    async def _fetch_records(
-        self,
-        consumer: AIOKafkaConsumer,
-        active_partitions: Iterable[TopicPartition],
-        timeout: float | None = None,  # noqa: ASYNC109  # Faust's signature
-        max_records: int | None = None,
-    ) -> dict[TopicPartition, Batch]:
-        wanted = {partition for partition in active_partitions if partition in self._cursors}
-        if not self.consumer.flow_active:
-            return {}
-        if not wanted:
-            # To aiokafka an empty set means all partitions. The context tells it we are not stuck, else it leaves the group.
-            with consumer._fetcher._subscriptions.fetch_context():
-                await asyncio.sleep(_BUSY_SECONDS)
-            return {}
-        try:
-            fetched = await super()._fetch_records(consumer, wanted, timeout, max_records)
-        except OffsetOutOfRangeError as error:
-            self._halt(error.args[0], "out_of_range", "its position is not in the log any more: records expired before "
-                       "they were masked, or the topic was made anew")  # fmt: skip
-            return {}
-        except RecordTooLargeError as error:
-            self._halt(error.args[1:2], "unreadable", "its next record is larger than the broker hands out; raise "
-                       "CDC_MASKER_FETCH_BYTES")  # fmt: skip
-            return {}
-        except TopicAuthorizationFailedError:
-            logger.error("the worker's Kafka user may not read one of the source topics; grant it Read")
-            return {}
-        except NoOffsetForPartitionError:
-            return {}  # aiokafka looked for a committed offset before the lane said where to go on
-        return {tp: self._batch(consumer, tp, records) for tp, records in fetched.items() if tp in self._cursors}
+    async def batches(
+        self, wanted: Collection[TopicPartition], halted: Mapping[TopicPartition, int], room: int, patience: float
+    ) -> list[Batch]:
+        """The next batch of each wanted partition that has one, as far as there is `room` (bytes). Waits for `patience`
+        seconds if there is none. `halted` are partitions, with their epochs, of which nothing more is wanted.
+        """
+        return await self.call_thread(self._batches, wanted, halted, room, patience)  # type: ignore[no-any-return]
 
-    def _batch(self, consumer: AIOKafkaConsumer, partition: TopicPartition, records: list[Any]) -> Batch:
+    async def _batches(
+        self, wanted: Collection[TopicPartition], halted: Mapping[TopicPartition, int], room: int, patience: float
+    ) -> list[Batch]:
+        consumer = self._ensure_consumer()
+        intake = Intake(self._settings, consumer)
+        for partition, epoch in halted.items():
+            if partition in self._cursors and self._cursors[partition].epoch == epoch:
+                del self._cursors[partition]
+        # The context tells aiokafka that we are not stuck, else it leaves the group.
+        with consumer._fetcher._subscriptions.fetch_context():
+            intake.fetch_for(self._cursors, room)
+            batches = self._take(intake, wanted, room)
+            if not batches:
+                await intake.wait(patience if room > 0 else _BUSY_SECONDS)
+                batches = self._take(intake, wanted, room)
+        return batches
+
+    def _take(self, intake: Intake, wanted: Collection[TopicPartition], room: int) -> list[Batch]:
+        """One batch of each, of those first that were given one longest ago."""
+        batches: list[Batch] = []
+        if not self.consumer.flow_active or intake.reassigning:
+            return batches
+        for partition in [each for each in self._cursors if each in wanted and intake.has(each)]:
+            if room <= 0:
+                break
+            try:
+                records, size = intake.take(partition)
+            except KafkaError as error:
+                self._failed(partition, error)
+                continue
+            if records:
+                self._cursors[partition] = self._cursors.pop(partition)
+                batches.append(self._batch(intake, partition, records, size))
+                room -= size
+        return batches
+
+    def _failed(self, partition: TopicPartition, error: KafkaError) -> None:
+        match error:
+            case OffsetOutOfRangeError():
+                self._halt(partition, "out_of_range", "its position is not in the log any more: records expired before they "
+                           "were masked, or the topic was made anew")  # fmt: skip
+            case RecordTooLargeError():
+                self._halt(partition, "unreadable", "its next record is larger than the broker hands out; raise "
+                           "CDC_MASKER_FETCH_BYTES")  # fmt: skip
+            case TopicAuthorizationFailedError():
+                logger.error("the worker's Kafka user may not read topic %s; grant it Read", partition.topic)
+            case NoOffsetForPartitionError():
+                pass  # aiokafka looked for a committed offset before the lane said where to go on
+            case _:
+                raise error
+
+    def _batch(self, intake: Intake, partition: TopicPartition, records: list[Any], size: int) -> Batch:
         cursor = self._cursors[partition]
-        # The position is past the last record and past the markers and aborted records that follow it.
-        state = consumer._subscription.subscription.assignment.state_value(partition)
-        start, cursor.position = cursor.position, state.position
+        start, cursor.position = cursor.position, intake.position(partition)
         return Batch(
             partition=partition,
             epoch=cursor.epoch,
             start=start,
             end=cursor.position,
-            highwater=cursor.position if state.lso is None else state.lso,
+            highwater=intake.highwater(partition),
+            size=size,
             records=tuple(
                 Record(
                     record.topic,
@@ -147,10 +177,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             ),
         )
 
-    def _halt(self, partitions: Iterable[TopicPartition], code: str, problem: str) -> None:
-        for partition in partitions:
-            self._cursors.pop(partition, None)
-            self.parent_loop.call_soon_threadsafe(self.transport.lanes.halt, partition, code, problem)
+    def _halt(self, partition: TopicPartition, code: str, problem: str) -> None:
+        del self._cursors[partition]
+        self.parent_loop.call_soon_threadsafe(self.transport.lanes.halt, partition, code, problem)
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
@@ -208,17 +237,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         active_partitions: set[TP] | None,
         timeout: float,  # noqa: ASYNC109  # Faust's signature
     ) -> Mapping[TP, list[Batch]]:
-        wanted = self._lanes.hungry()
+        lanes = self._lanes
         try:
-            patience = timeout if self._lanes.idle else _BUSY_SECONDS
-            fetched: dict[TopicPartition, Batch] = await self._thread.getmany(wanted, patience)
+            patience = timeout if lanes.idle else _BUSY_SECONDS
+            batches = await self._thread.batches(lanes.hungry(), lanes.halted(), lanes.room, patience)
         except ConsumerStoppedError:
             raise  # the worker is stopping; Faust knows
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop("fetching", error)
-        for batch in fetched.values():
-            self._lanes.fetched(batch)
-        return {TP(*partition): [batch] for partition, batch in fetched.items()}
+        for batch in batches:
+            lanes.fetched(batch)
+        return {TP(*batch.partition): [batch] for batch in batches}
 
     def _to_message(self, tp: TP, record: Batch) -> ConsumerMessage:
         return ConsumerMessage(
@@ -229,7 +258,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             None,
             None,
             None,
-            record,
+            [record],  # whoever takes it out leaves nothing
             None,
             0,
             0,

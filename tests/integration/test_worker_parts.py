@@ -261,7 +261,7 @@ def test_a_policy_that_does_not_compile_is_refused_at_the_start(settings: Settin
 
 async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -> None:
     lanes = Lanes(parts_of(settings, MemoryPolicies(), EMPTY))
-    late = Batch(TopicPartition("raw", 0), 1, 0, 1, 1, (Record("raw", 0, 0, 0, None, b"canary"),))
+    late = Batch(TopicPartition("raw", 0), 1, 0, 1, 1, 6, (Record("raw", 0, 0, 0, None, b"canary"),))
     assert "canary" not in repr(late)
     await lanes.take(late)
     assert b"cdc_masker_stale_batches_total 1.0" in metrics.render()

@@ -1,0 +1,126 @@
+"""What the consumer has fetched: whose turn it is, how much of it is taken at once, and when more is fetched.
+
+Lives in the consumer's thread. aiokafka's own `getmany` gives all that it has of the partition whose data came first before it
+comes to the next, counts records and not bytes, and fetches ahead for every partition, however many there are. Here
+
+- the partition that has waited longest is next, and each is given one batch at a time;
+- a batch ends with the record that makes it `fetch_bytes`, so that few large ones come alone;
+- nothing more is fetched while what was fetched does not fit into the room that lanes have left.
+
+What always holds: what was fetched takes at most that room, and one answer of each broker. What a lane gets is counted in bytes
+after decompression.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ConsumerStoppedError
+
+from cdc_masker.settings import Settings
+
+__all__ = ["Intake", "limits"]
+
+_ANSWERS = 4
+"""Answers of a broker that fit into the buffer."""
+_RECORD_BYTES = 500
+"""About what the objects of a record take, beside its bytes."""
+
+
+def limits(settings: Settings) -> dict[str, int]:
+    """The consumer's arguments: bytes in one answer of a broker, and those of one partition in it."""
+    of_one = min(settings.fetch_bytes, settings.buffer_bytes // _ANSWERS)
+    return {"fetch_max_bytes": settings.buffer_bytes // _ANSWERS, "max_partition_fetch_bytes": of_one}
+
+
+class Intake:
+    """What one consumer has fetched."""
+
+    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._fetcher = consumer._fetcher
+
+    @property
+    def _fetched(self) -> dict[TopicPartition, Any]:
+        if self._consumer._closed or self._fetcher._closed:
+            raise ConsumerStoppedError
+        fetched: dict[TopicPartition, Any] = self._fetcher._records
+        return fetched
+
+    @property
+    def held(self) -> int:
+        """Bytes that were fetched and not taken, as the brokers sent them."""
+        parts = (getattr(result, "_partition_records", None) for result in self._fetched.values())
+        return sum(part._records.size_in_bytes() for part in parts if part is not None)
+
+    @property
+    def reassigning(self) -> bool:
+        """Whether partitions are being given anew, so that what was fetched may not be ours."""
+        found: bool = self._fetcher._subscriptions.reassignment_in_progress
+        return found
+
+    def position(self, partition: TopicPartition) -> int:
+        """The offset after what was taken, and after the markers and aborted records that follow it."""
+        found: int = self._state(partition).position
+        return found
+
+    def highwater(self, partition: TopicPartition) -> int:
+        """The offset before which all is settled."""
+        state = self._state(partition)
+        found: int = state.position if state.lso is None else state.lso
+        return found
+
+    def has(self, partition: TopicPartition) -> bool:
+        """Whether something of this partition was fetched, if only an error."""
+        return partition in self._fetched
+
+    def fetch_for(self, partitions: Collection[TopicPartition], room: int) -> None:
+        """Fetches for these while there is room, and forgets what was fetched for others. `room`: bytes."""
+        for partition in self._fetched.keys() - partitions:
+            self._forget(partition)
+        assigned = self._consumer.assignment()
+        wanted = assigned.intersection(partitions) if self.held < room else set()
+        paused = self._consumer.paused() if assigned else set()
+        self._consumer.pause(*(assigned - wanted - paused))
+        self._consumer.resume(*(wanted & paused))
+
+    def take(self, partition: TopicPartition) -> tuple[list[Any], int]:
+        """The next records of the partition, maybe none, and their size in bytes. Raises what its fetch failed with."""
+        result = self._fetched[partition]
+        if hasattr(result, "check_raise"):
+            self._forget(partition)
+            result.check_raise()
+        records: list[Any] = []
+        size = 0
+        while len(records) < self._settings.batch_records and size < self._settings.fetch_bytes:
+            record = result.getone()
+            if record is None:
+                break
+            records.append(record)
+            size += _size(record)
+        if not result.has_more():
+            self._forget(partition)
+        return records, size
+
+    async def wait(self, seconds: float) -> None:
+        """Returns when something was fetched, or after that time."""
+        waiter = self._fetcher._create_fetch_waiter()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(waiter, seconds)  # raises the coordinator's errors
+
+    def _state(self, partition: TopicPartition) -> Any:
+        return self._consumer._subscription.subscription.assignment.state_value(partition)
+
+    def _forget(self, partition: TopicPartition) -> None:
+        del self._fetched[partition]
+        self._fetcher._notify(self._fetcher._wait_consume_future)
+
+
+def _size(record: Any) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers) if record.headers else 0
+    return _RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers
