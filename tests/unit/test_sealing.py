@@ -181,6 +181,7 @@ def pem(key: Any, password: bytes | None = None) -> bytes:
         (pem(ec.generate_private_key(ec.SECP256R1())), 0o600, "holds no Ed25519 private key"),
         (b"canary", 0o600, "holds no Ed25519 private key"),
     ],
+    ids=["others may read it", "it has a password", "it is of another kind", "it is none"],
 )
 def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, content: bytes, mode: int, message: str) -> None:
     path = tmp_path / "signing.pem"
