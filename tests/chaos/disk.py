@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cdc_masker.stack import Stack
@@ -17,6 +17,9 @@ __all__ = ["Disk"]
 
 _FULL = (b"No space left on device", b"could not write init file")
 """What PostgreSQL says when a table does not get larger, and when a connection can't be made."""
+
+
+_BLOCKS = (1 << 20, 1 << 12)  # bytes that are written at once: first fast, then to the last page
 
 
 class Disk:
@@ -57,9 +60,12 @@ class Disk:
     def full(self) -> Iterator[None]:
         """Meanwhile nothing more fits."""
         ballast = self._home / "ballast"
-        with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self._home).free)
         try:
+            with ballast.open("wb", buffering=0) as file:
+                for size in _BLOCKS:
+                    with suppress(OSError):
+                        while file.write(bytes(size)) == size:
+                            pass
             yield
         finally:
             ballast.unlink()

@@ -103,19 +103,20 @@ class Faults:
         self._enough = 2 * batch_records
         self._method = _METHODS[0]
         self._began = time.monotonic()
+        self._why = ""
         self.done: list[Done] = []
         self.left_out: list[str] = []
         self.wrong: list[str] = []
 
     def do(self, fault: Fault) -> None:
         """Does it, and undoes what does not belong to it: servers run and connections hold afterwards."""
-        before = len(self.done)
+        before, self._why = len(self.done), "no way to do it here"
         if fault.kind in ("kill", "zombie", "pause"):
             getattr(self, f"_{fault.kind}")(fault.step)
         else:
             getattr(self, f"_{fault.kind}")()
         if len(self.done) == before:
-            self.left_out.append(str(fault))
+            self.left_out.append(f"{fault} ({self._why})")
         self._fleet.tend()
 
     # Processes
@@ -225,28 +226,26 @@ class Faults:
     @contextmanager
     def _provoked(self, step: Step | None) -> Iterator[None]:
         """Sees to it that a step is reached at all which is not always."""
-        if step in ASSIGNING:  # somebody has to die before; what it leaves open is still open when others are assigned
+        if step in (*RELEASING, *ASSIGNING):  # somebody has to die; what that one had open stays open until others are assigned
             self._kill_now(self._random.choice(DELIVERING[-4:]))
-        elif step in RELEASING:
-            self._fleet.start()
         with ExitStack() as undo:
             if step is Step.ABORTED:
                 undo.enter_context(self._kafka.silent())
             yield
-        # One more was started for it, or none if it was killed.
-        if step in RELEASING and len(self._fleet.members) > self._fleet.size:
-            self._fleet.ask_to_end(self._fleet.members[-1])
 
     @contextmanager
     def _stopped(self, step: Step | None) -> Iterator[tuple[Member | None, _Proof | None]]:
         """A worker that is stopped at that step while it proves something; it goes on afterwards, if it is there still."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        why, deadline = "", time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             member = self._stop_at(step, deadline)
-            proof = None if member is None else self._proof(step)
-            if member is None or proof is None:
-                if member is not None:
-                    member.go_on()
+            if member is None:
+                why = "nobody got there"
+                continue
+            proof = self._proof(step)
+            if isinstance(proof, str):
+                why = proof
+                member.go_on()
                 continue
             try:
                 yield member, proof
@@ -254,6 +253,7 @@ class Faults:
                 if member.alive:
                     member.go_on()
             return
+        self._why = why
         yield None, None
 
     def _stop_at(self, step: Step | None, deadline: float) -> Member | None:
@@ -276,19 +276,21 @@ class Faults:
             member.arm(step, times)
         return self._fleet.wait_for_stop(victims, min(deadline - time.monotonic(), _PATIENCE_SECONDS))
 
-    def _proof(self, step: Step | None) -> _Proof | None:
-        """That enough records remain and a transaction is open."""
-        opened = self._observer.open_transactions()
+    def _proof(self, step: Step | None) -> _Proof | str:
+        """That enough records remain and a transaction is open; else which of both is not so."""
+        opened, deadline = self._observer.open_transactions(), time.monotonic() + _OTHERS_SECONDS
         if step is None or step in DELIVERING:
             time.sleep(_SETTLING_SECONDS)
             now = self._observer.open_transactions()
             opened = {partition: at for partition, at in now.items() if opened.get(partition) == at}
         else:
-            deadline = time.monotonic() + _OTHERS_SECONDS
             while not opened and time.monotonic() < deadline:
                 opened = self._observer.open_transactions()
-        remaining = self._observer.remaining()
-        return _Proof(remaining, opened) if opened and remaining > self._enough else None
+        if not opened:
+            return "no transaction was open"
+        while (remaining := self._observer.remaining()) <= self._enough and time.monotonic() < deadline:
+            time.sleep(0.1)  # nobody masks what the stopped worker has
+        return _Proof(remaining, opened) if remaining > self._enough else "too few records remained"
 
     def _still_open(self, proof: _Proof) -> bool:
         now = self._observer.open_transactions()

@@ -6,11 +6,13 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from cdc_masker.kafka.steps import Step
 from cdc_masker.stack import Stack
 from tests.chaos import gathering
 from tests.chaos.checker import Finding
@@ -26,9 +28,9 @@ from tests.integration.kit import Deployment
 
 __all__ = ["Plan", "long", "run", "short"]
 
-_LATENCY_SECONDS = 0.02  # so that transactions are open for most of the time, as in a real network
+_LATENCY_SECONDS = 0.03  # so that transactions are open for most of the time, as in a real network
 _BATCH_RECORDS = 50
-_DISK_MEGABYTES = 1024
+_DISK_MEGABYTES = 512
 _START_SECONDS = 90.0
 _STALL_SECONDS = 90.0
 _DRAIN_SECONDS = 180.0
@@ -77,7 +79,7 @@ def long(random: Random) -> Iterator[Fault]:
     """Everything, again and again, each time in another order."""
     while True:
         faults = [
-            *(Fault("kill", step) for step in (*ASSIGNING, *DELIVERING, *AUDITING, *RELEASING)),
+            *(Fault("kill", step) for step in (*ASSIGNING, *DELIVERING, Step.ABORTED, *AUDITING, *RELEASING)),
             *(Fault("pause", step) for step in random.sample((*ASSIGNING, *DELIVERING, *AUDITING), 4)),
             *(Fault("zombie", step) for step in random.sample(DELIVERING[3:9], 2)),
             *(Fault(kind) for kind in ("kill", "kill", "zombie", "restart", "restart", *_MISHAPS)),
@@ -124,7 +126,9 @@ def run(plan: Plan, seed: str, home: Path, progress: Callable[[str], None]) -> R
             disk=disk,
             batch_records=_BATCH_RECORDS,
         )
-        return _Run(plan, seed, progress, loop, deployment, topics, observer, fleet, source, faults).go(random)
+        writing = loop.begin(source.run())
+        resources.callback(lambda: loop.call(source.give_up()))
+        return _Run(plan, seed, progress, loop, deployment, topics, observer, fleet, source, writing, faults).go(random)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +144,12 @@ class _Run:
     observer: Observer
     fleet: Fleet
     source: Source
+    writing: Future[None]
     faults: Faults
 
     def go(self, random: Random) -> Report:
         fleet, faults, began = self.fleet, self.faults, time.monotonic()
         fleet.tend()
-        writing = self.loop.begin(self.source.run())
         self._await(lambda: len(fleet.ready()) == fleet.size, _START_SECONDS, "workers are not ready")
         for fault in self.plan.faults(random):
             if time.monotonic() - began > self.plan.seconds:
@@ -159,8 +163,8 @@ class _Run:
                 f"nothing was masked any more after {fault}",
             )
         self._progress("draining", began)
-        self.loop.call(self._stop_source())
-        writing.result(_DRAIN_SECONDS)
+        self.loop.call(self.source.stop())
+        self.writing.result(_DRAIN_SECONDS)
         last_fault = time.monotonic()
         self._await(self.observer.finished, _DRAIN_SECONDS, "the lag is not gone")
         drained = time.monotonic() - last_fault
@@ -190,9 +194,6 @@ class _Run:
             exits=dict(fleet.exits),
             findings=[*(Finding("worker", "run", told) for told in (*fleet.wrong, *faults.wrong)), *gathered.findings],
         )
-
-    async def _stop_source(self) -> None:
-        self.source.stop()
 
     def _await(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
         deadline = time.monotonic() + seconds

@@ -7,7 +7,6 @@ read from the topics later, not remembered: a broker that is killed may have los
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -20,12 +19,11 @@ from tests.integration.kit import CANARY, event
 
 __all__ = ["LARGEST_BYTES", "Source", "events"]
 
-logger = logging.getLogger(__name__)
-
 LARGEST_BYTES = 400_000
 _ABORTED = 0.15  # of the transactions
 _MALFORMED, _TOMBSTONES, _LARGE, _HEADERS = 0.01, 0.02, 0.002, 0.05  # of the events
-_LARGEST_ROUND = 300  # events into one partition
+_LARGEST_ROUND = 200  # events into one partition
+_ROUNDS = 4  # between two looks at how many remain
 _BAD = (
     b"no JSON: " + CANARY.encode(),
     b'{"no":"envelope","name":"' + CANARY.encode() + b'"}',
@@ -65,23 +63,31 @@ class Source:
         self._events = events(self._random)
         self._number = 0
         self._enough = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
         self.written = 0
         self.aborted = 0
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Has `run` come to its end."""
         self._enough.set()
+
+    async def give_up(self) -> None:
+        """Ends `run` at once, if it has not."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def run(self) -> None:
         """In the end each partition gets a few records that are committed."""
+        self._task = asyncio.current_task()
         while not self._enough.is_set():
-            try:
+            with suppress(KafkaError, TimeoutError):
                 async with self._producing() as producer:
                     while not self._enough.is_set():
-                        await self._round(producer, self._random.sample(self._observer.sources, 3), self._random.random())
+                        for _ in range(_ROUNDS):
+                            await self._round(producer, self._random.sample(self._observer.sources, 3), self._random.random())
                         await self._wait_for_room()
-            except (KafkaError, TimeoutError) as error:
-                logger.warning("the source begins anew (%s)", type(error).__name__)
-                await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # the broker was killed, or is not there yet
         while True:
             with suppress(KafkaError, TimeoutError):
                 async with self._producing() as producer:
