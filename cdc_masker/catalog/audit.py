@@ -17,7 +17,7 @@ from cdc_masker.events import Acceptance, AuditEntry, Fate, Note
 from cdc_masker.ports import Quarantined
 from cdc_masker.settings import PREFIX
 
-__all__ = ["PostgresAudit"]
+__all__ = ["PostgresAudit", "entry_of", "entry_row", "note_row"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -47,11 +47,11 @@ class PostgresAudit:
         """Stores entries with their notes, all or none; one that is there is left as it is. Gives the number of new ones."""
         if not entries:
             return 0
-        notes = [_note_row(entry, note) for entry in entries for note in entry.notes]
+        notes = [note_row(entry, note) for entry in entries for note in entry.notes]
         async with self._database.transaction() as connection:
             stored = await connection.execute(
                 insert(audit_entry).on_conflict_do_nothing().returning(audit_entry.c.first_offset),
-                [_entry_row(entry) for entry in entries],
+                [entry_row(entry) for entry in entries],
             )
             new = len(stored.all())
             if notes:
@@ -134,10 +134,11 @@ class PostgresAudit:
             identities = [_identity(row) for row in rows if row.quarantined or row.dropped]
             notes = audit_note.select().where(tuple_(*_NOTE_OF).in_(identities))
             noted = (await connection.execute(notes.order_by(audit_note.c.record_offset))).all()
-        return [_entry(row, [note for note in noted if _identity(note) == _identity(row)]) for row in rows]
+        return [entry_of(row, [note for note in noted if _identity(note) == _identity(row)]) for row in rows]
 
 
-def _entry_row(entry: AuditEntry) -> dict[str, Any]:
+def entry_row(entry: AuditEntry) -> dict[str, Any]:
+    """The row of an entry, but its notes."""
     return {
         "generation": entry.generation,
         "incarnation": entry.incarnation,
@@ -162,7 +163,8 @@ def _entry_row(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def _note_row(entry: AuditEntry, note: Note) -> dict[str, Any]:
+def note_row(entry: AuditEntry, note: Note) -> dict[str, Any]:
+    """The row of an entry's note."""
     return {
         "generation": entry.generation,
         "incarnation": entry.incarnation,
@@ -181,7 +183,8 @@ def _identity(row: Row[Any]) -> tuple[Any, ...]:
     return tuple(row._mapping[column.name] for column in _IDENTITY)
 
 
-def _entry(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:
+def entry_of(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:
+    """The entry that a row and those of its notes hold."""
     return AuditEntry(
         generation=row.generation,
         incarnation=row.incarnation,
