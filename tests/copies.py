@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cdc_masker.audit.chains import Retired, Told, Trail
+from cdc_masker.audit.chains import Told, Trail
 from cdc_masker.audit.entries import Began, Catalogued, Unreadable, Version
 from cdc_masker.audit.findings import Report
 from cdc_masker.audit.published import Index
@@ -17,6 +17,7 @@ from cdc_masker.audit.records import RawLog, Recompute
 from cdc_masker.audit.verifying import Copy, in_order, verify
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
 from cdc_masker.evidence import audit_entry, encode_entry, entry_hash
+from cdc_masker.exports import Run
 from cdc_masker.heads import Chain, Head
 from cdc_masker.keys import Keyring, new_keyring
 from cdc_masker.pipeline import Masker
@@ -90,7 +91,7 @@ class World:
     published: list[bytes] = field(default_factory=list)
     position: Head | None = None
     told: list[Told] = field(default_factory=list)
-    retired: list[Retired] = field(default_factory=list)
+    retired: list[Run] = field(default_factory=list)
     start: int = 0
     compacted: bool = False
     behind: bool = False

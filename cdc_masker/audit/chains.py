@@ -17,9 +17,10 @@ from cdc_masker.audit.findings import Code, Report
 from cdc_masker.audit.published import Index
 from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import encode_entry, entry_hash
+from cdc_masker.exports import Run
 from cdc_masker.heads import Chain, Head
 
-__all__ = ["Retired", "Told", "Trail", "walk"]
+__all__ = ["Told", "Trail", "walk"]
 
 
 class Told(NamedTuple):
@@ -29,23 +30,13 @@ class Told(NamedTuple):
     head: Head
 
 
-class Retired(NamedTuple):
-    """Entries that retention took, as their receipt tells: what they covered, and the hashes at both ends."""
-
-    first_offset: int
-    last_offset: int
-    previous: str
-    hash: str
-    entries: int
-
-
 @dataclass(frozen=True, slots=True)
 class Trail:
     """All that there is of one chain, but records. `rows` are in the order of their first offsets.
 
     `index` is None where the audit topic is not compared. `position` is what the committed offset says: up to where the log was
-    masked, and the head there; None where there is none. `retired` are in the order of their offsets.
-    `behind`: rows are still on their way from the audit topic.
+    masked, and the head there; None where there is none. `told` is what else tells of heads, and `retired` what retention took,
+    in the order of offsets. `behind`: rows are still on their way from the audit topic.
     """
 
     chain: Chain
@@ -53,11 +44,11 @@ class Trail:
     index: Index | None = None
     position: Head | None = None
     told: Sequence[Told] = ()
-    retired: Sequence[Retired] = ()
+    retired: Sequence[Run] = ()
     behind: bool = False
 
 
-def walk(trail: Trail, catalogued: Catalogued, report: Report) -> Iterator[AuditEntry | Retired]:
+def walk(trail: Trail, catalogued: Catalogued, report: Report) -> Iterator[AuditEntry | Run]:
     """The entries whose records can be looked at, and in their place what retention took; what is wrong is reported."""
     return _Walk(trail, catalogued, report).run()
 
@@ -77,12 +68,12 @@ class _Walk:
         self._told: dict[int, list[Told]] = defaultdict(list)
         for told in trail.told:
             self._told[told.head.last_offset].append(told)
-        receipts = [Told("the receipt of what retention took", Head(each.last_offset, each.hash)) for each in trail.retired]
+        receipts = [Told("the receipt of what retention took", Head(each.last_offset, each.head)) for each in trail.retired]
         for told in receipts:
             self._told[told.head.last_offset].append(told)
         self._published = None if trail.index is None else _Beside(trail, trail.index, report)
 
-    def run(self) -> Iterator[AuditEntry | Retired]:
+    def run(self) -> Iterator[AuditEntry | Run]:
         for row in self._trail.rows:
             if isinstance(row, Unreadable):
                 self._found(Code.UNREADABLE, row.offset, row.problem)
@@ -104,7 +95,7 @@ class _Walk:
     def _found(self, code: Code, offset: int | None, problem: str) -> None:
         self._report.found(code, self._trail.chain, offset, problem)
 
-    def _what_was_retired_before(self, row: AuditEntry | None) -> Iterator[Retired]:
+    def _what_was_retired_before(self, row: AuditEntry | None) -> Iterator[Run]:
         """Goes over what retention took and no export holds."""
         while self._retired:
             part = self._retired[0]
@@ -114,8 +105,8 @@ class _Walk:
             if part.previous == self._head and self._next in (None, part.first_offset):
                 for offset in [each for each in self._told if part.first_offset <= each < part.last_offset]:
                     self._summary.unchecked["heads among entries that retention took"] += len(self._told.pop(offset))
-                self._pass_told(part.last_offset, part.hash)
-                self._head, self._next = part.hash, part.last_offset + 1
+                self._pass_told(part.last_offset, part.head)
+                self._head, self._next = part.head, part.last_offset + 1
                 self._summary.unchecked["entries that retention took: see --export"] += part.entries
                 self._summary.head, self._summary.last_offset = self._head, part.last_offset
                 if self._published is not None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cdc_masker.audit import chains, records
-from cdc_masker.audit.chains import Retired, Trail
+from cdc_masker.audit.chains import Trail
 from cdc_masker.audit.entries import Catalogued
 from cdc_masker.audit.findings import Code, Report, Tally
 from cdc_masker.audit.records import MaskedCopy, RawLog, Recompute
 from cdc_masker.events import Record
+from cdc_masker.exports import Run
 from cdc_masker.heads import Chain
 
 __all__ = ["Copy", "in_order", "verify"]
@@ -75,7 +76,7 @@ def verify(
         if masked is not None:
             masked.begin(trail.chain, another=trail is not copy.trails[-1])
         for entry in chains.walk(trail, catalogued, report):
-            if isinstance(entry, Retired):
+            if isinstance(entry, Run):
                 records.skip(entry.last_offset, masked, raw)
             elif entry.masked_at < since:
                 records.skip(entry.last_offset, masked, raw)

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from cdc_masker.audit.chains import Retired, Told
+from cdc_masker.audit.chains import Told
 from cdc_masker.audit.entries import Unreadable
 from cdc_masker.audit.findings import Code, Report
 from cdc_masker.audit.records import RawLog
 from cdc_masker.audit.verifying import Copy, verify
 from cdc_masker.events import Acceptance, AuditEntry, Fate
 from cdc_masker.evidence import decode_entry, encode_entry, entry_hash
+from cdc_masker.exports import Exporter, Run
 from cdc_masker.heads import Head
 from tests.copies import World, event, link, verify_lives
 
@@ -201,10 +202,13 @@ def test_an_untouched_chain_agrees_with_its_checkpoint() -> None:
     assert world.find().findings == []
 
 
-def retired(world: World, first: int, last: int) -> Retired:
+def retired(world: World, first: int, last: int) -> Run:
     """What the receipt of retention says of these entries."""
-    start, end = world.entries[first], world.entries[last]
-    return Retired(start.first_offset, end.last_offset, start.previous, entry_hash(encode_entry(end)), last - first + 1)
+    exporter = Exporter("2027-01")
+    for entry in world.entries[first : last + 1]:
+        exporter.line(entry)
+    (run,) = exporter.manifest().runs
+    return run
 
 
 def test_entries_that_retention_took_are_told_by_its_receipts() -> None:
@@ -222,7 +226,7 @@ def test_an_export_has_to_be_what_the_receipt_tells_of() -> None:
     world = World.make()
     world.retired = [retired(world, 0, 2)]
     assert world.find().findings == []  # the rows come from an export
-    world.retired = [world.retired[0]._replace(hash="sha256:00")]
+    world.retired = [replace(world.retired[0], head="sha256:00")]
     assert places(world.find()) == {("checkpoint", 29)}
 
 
