@@ -12,13 +12,13 @@ from sqlalchemy import text
 
 from cdc_masker import resources
 from cdc_masker.catalog.database import Database
+from cdc_masker.catalog.functions import REFUSAL, Function, altered
 from cdc_masker.catalog.tables import APPEND_ONLY
 from cdc_masker.errors import SetupError
 from cdc_masker.settings import PREFIX
 
 __all__ = ["Condition", "Guarding"]
 
-_REFUSAL = "BEGIN\n  RAISE EXCEPTION '% of %: this table is append-only', TG_OP, TG_TABLE_NAME;\nEND"
 _KINDS = {"row": 1 | 2 | 8 | 16, "statement": 2 | 32}  # pg_trigger.tgtype: row, before, delete, update; before, truncate
 _TRIGGERS = text("""
     WITH RECURSIVE held AS (
@@ -33,17 +33,44 @@ _TRIGGERS = text("""
 """)
 _GRANTS = text("""
     SELECT coalesce(rolname, 'PUBLIC'), privilege_type, name FROM (
-      SELECT relname::text AS name, (aclexplode(relacl)).*, relowner AS owner FROM pg_class
-      WHERE relnamespace = to_regnamespace(:schema) AND relname = ANY (:tables)
+      SELECT relname::text AS name, NULL AS of_column, (aclexplode(relacl)).*, relowner AS owner FROM pg_class
+      WHERE relnamespace = to_regnamespace(:schema)
       UNION ALL
-      SELECT relname::text, (aclexplode(attacl)).*, relowner FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-      WHERE relnamespace = to_regnamespace(:schema) AND relname = ANY (:tables)
+      SELECT relname::text, attname, (aclexplode(attacl)).*, relowner FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+      WHERE relnamespace = to_regnamespace(:schema)
       UNION ALL
-      SELECT proname::text, (aclexplode(coalesce(proacl, acldefault('f', proowner)))).*, proowner FROM pg_proc
-      WHERE pronamespace = to_regnamespace(:schema) AND proname IN ('release_policy', 'sign_policy')
+      SELECT proname::text, NULL, (aclexplode(coalesce(proacl, acldefault('f', proowner)))).*, proowner FROM pg_proc
+      WHERE pronamespace = to_regnamespace(:schema)
+      UNION ALL
+      SELECT 'schema ' || nspname, NULL, (aclexplode(nspacl)).*, nspowner FROM pg_namespace WHERE oid = to_regnamespace(:schema)
     ) AS granted LEFT JOIN pg_roles ON pg_roles.oid = grantee
-    WHERE grantee <> owner AND privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'EXECUTE')
+    WHERE grantee <> owner AND (
+      privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'EXECUTE', 'CREATE')
+      OR privilege_type = 'SELECT' AND name = 'subject_key' AND coalesce(of_column, 'wrapped') = 'wrapped'
+    )
     ORDER BY 1, 2, 3
+""")
+_FUNCTIONS = text("""
+    SELECT proname::text, prosrc, prosecdef, coalesce(proconfig, '{}'), pg_get_userbyid(proowner)::text
+    FROM pg_proc WHERE pronamespace = to_regnamespace(:schema)
+""")
+_STRANGE = text("""
+    WITH held AS (SELECT * FROM pg_class WHERE relnamespace = to_regnamespace(:schema) AND relkind IN ('r', 'p'))
+    SELECT 'trigger ' || tgname || ' on ' || relname
+    FROM held JOIN pg_trigger ON tgrelid = held.oid JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE NOT tgisinternal
+      AND (tgname NOT IN ('append_only', 'append_only_truncate', 'tell') OR pronamespace <> relnamespace)
+    UNION ALL
+    SELECT 'rule ' || rulename || ' on ' || relname FROM held JOIN pg_rewrite ON ev_class = held.oid
+    UNION ALL
+    SELECT 'row security of ' || relname FROM held WHERE relrowsecurity
+    UNION ALL
+    SELECT 'owner of ' || relname FROM held WHERE relowner <> to_regrole(:owner)
+    ORDER BY 1
+""")
+_OWNERS = text("""
+    SELECT rolname::text FROM pg_roles
+    WHERE rolcanlogin AND NOT rolsuper AND pg_has_role(oid, to_regrole(:owner), 'MEMBER') ORDER BY 1
 """)
 _GUARD = text("SELECT count(*) = 2 FROM pg_event_trigger WHERE evtname IN (:alter, :drop) AND evtenabled = 'A'")
 _LOGIN = text("""
@@ -58,13 +85,17 @@ class Condition:
     """What keeps the catalog from being changed, and what doesn't.
 
     `changeable` are append-only tables, and partitions of them, whose rows can be changed; `emptyable` those that can be
-    truncated. `grants` are the rights to write, be it single columns, beyond those that migrations give, as (role, privilege,
-    table or function). `guarded`: there is a guard. What the login is, it is besides its task.
+    truncated. `grants` are the rights to write, to execute, and to read keys of subjects, be it in single columns, beyond those
+    that migrations give, as (role, privilege, object). `strange` are the functions, triggers, rules and owners that are not as
+    migrations make them, `owners` the logins that can become the owner, superusers aside. `guarded`: there is a guard. What the
+    login is, it is besides its task.
     """
 
     changeable: tuple[str, ...]
     emptyable: tuple[str, ...]
     grants: tuple[tuple[str, str, str], ...]
+    strange: tuple[str, ...]
+    owners: tuple[str, ...]
     guarded: bool
     login_is_superuser: bool
     login_is_owner: bool
@@ -84,8 +115,14 @@ class Guarding:
         held = {"schema": f'"{schema}"', "tables": list(APPEND_ONLY)}
         roles = {role: f'"{schema}_{role}"' for role in ("owner", "migrator", "signer")}
         async with self._database.transaction() as connection:
-            tables = (await connection.execute(_TRIGGERS, {**held, **_KINDS, "refusal": _REFUSAL})).all()
+            tables = (await connection.execute(_TRIGGERS, {**held, **_KINDS, "refusal": REFUSAL})).all()
             grants = (await connection.execute(_GRANTS, held)).all()
+            functions = [
+                Function(name, source, definer, tuple(settings), owner)
+                for name, source, definer, settings, owner in await connection.execute(_FUNCTIONS, held)
+            ]
+            strange = (await connection.execute(_STRANGE, held | roles)).scalars().all()
+            owners = (await connection.execute(_OWNERS, roles)).scalars().all()
             login = (await connection.execute(_LOGIN, roles)).one()
             guarded = (await connection.execute(_GUARD, self._names())).scalar_one()
         if len(tables) < len(APPEND_ONLY):
@@ -94,6 +131,8 @@ class Guarding:
             tuple(name for name, by_row, _ in tables if not by_row),
             tuple(name for name, _, whole in tables if not whole),
             tuple(sorted({(str(role), str(right), str(name)) for role, right, name in grants} - _given(schema))),
+            (*(f"function {name}" for name in altered(schema, functions)), *strange),
+            tuple(owners),
             guarded,
             *login,
         )
@@ -113,9 +152,20 @@ class Guarding:
 
 def _given(schema: str) -> set[tuple[str, str, str]]:
     """What migrations give."""
+    given: dict[str, dict[str, tuple[str, ...]]] = {
+        "worker": {
+            "INSERT": ("generation", "audit_entry", "audit_note"),
+            "EXECUTE": ("subject_keys", "worker_is_here", "worker_leaves"),
+        },
+        "migrator": {
+            "INSERT": ("alembic_version",),
+            "UPDATE": ("alembic_version",),
+            "DELETE": ("alembic_version",),
+            "EXECUTE": ("release_policy",),
+        },
+        "signer": {"EXECUTE": ("sign_policy",)},
+        "custodian": {"SELECT": ("subject_key",), "EXECUTE": ("begin_erasure", "complete_erasure", "write_receipt")},
+    }
     return {
-        (f"{schema}_worker", "INSERT", "audit_entry"),
-        (f"{schema}_worker", "INSERT", "audit_note"),
-        (f"{schema}_migrator", "EXECUTE", "release_policy"),
-        (f"{schema}_signer", "EXECUTE", "sign_policy"),
+        (f"{schema}_{role}", right, name) for role, rights in given.items() for right, names in rights.items() for name in names
     }

@@ -42,6 +42,20 @@ def of_catalog(condition: Condition, verification: Verification, *, signatures_r
             f"{role} has the right {right}, which no migration gave",
             "revoke it",
         )
+    for what in condition.strange:
+        yield Finding(
+            Severity.ERROR,
+            f"catalog: {what}",
+            "it is not as the migrations of this program make it",
+            "find out who changed it, and make it as the migration does; if the program is newer, run `cdc-masker db upgrade`",
+        )
+    for login in condition.owners:
+        yield Finding(
+            Severity.WARNING,
+            f"catalog: role {login}",
+            "it can become the owner, and so write versions and the audit past the functions that are there for it",
+            "revoke that role from it, and grant it for the time of an upgrade only",
+        )
     if not condition.guarded:
         yield Finding(
             Severity.WARNING,

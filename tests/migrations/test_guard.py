@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -20,8 +21,8 @@ from tests.migrations.kit import Revisions, query
 pytestmark = pytest.mark.stack
 
 OFF = "ALTER EVENT TRIGGER cdc_masker_guard_alter DISABLE; ALTER EVENT TRIGGER cdc_masker_guard_drop DISABLE"
-SOUND = Condition((), (), (), True, True, True, True, True)
-"""As a superuser sees it."""
+SOUND = Condition((), (), (), (), (), True, True, True, True, True)
+"""As a superuser sees it, but for the owners: other tests make some."""
 SIGN = (
     "SELECT cdc_masker.sign_policy({version}, (SELECT seal FROM cdc_masker.policy_version WHERE version = 1), 'k', now(), 's')"
 )
@@ -50,7 +51,7 @@ def condition(settings: Settings) -> Condition:
         async with open_catalog(settings) as catalog:
             return await catalog.guarding.condition()
 
-    return asyncio.run(read())
+    return replace(asyncio.run(read()), owners=())
 
 
 def guard(settings: Settings) -> None:
@@ -164,7 +165,7 @@ def test_a_fresh_catalog_is_sound(released: Database, settings: Settings) -> Non
         ),
         (
             "CREATE TABLE cdc_masker.part () INHERITS (cdc_masker.policy_rule)",
-            {"changeable": ("cdc_masker.part",), "emptyable": ("cdc_masker.part",)},
+            {"changeable": ("cdc_masker.part",), "emptyable": ("cdc_masker.part",), "strange": ("owner of part",)},
         ),
         (
             "GRANT TRUNCATE ON cdc_masker.policy_rule TO PUBLIC; GRANT INSERT ON cdc_masker.audit_entry TO cdc_masker_auditor",
@@ -177,6 +178,77 @@ def test_a_fresh_catalog_is_sound(released: Database, settings: Settings) -> Non
         (
             "GRANT EXECUTE ON FUNCTION cdc_masker.release_policy(json, text, text) TO cdc_masker_worker",
             {"grants": (("cdc_masker_worker", "EXECUTE", "release_policy"),)},
+        ),
+        (
+            "GRANT UPDATE ON cdc_masker.generation, cdc_masker.erasure TO cdc_masker_worker; "
+            "GRANT DELETE ON cdc_masker.subject_key TO cdc_masker_custodian",
+            {
+                "grants": (
+                    ("cdc_masker_custodian", "DELETE", "subject_key"),
+                    ("cdc_masker_worker", "UPDATE", "erasure"),
+                    ("cdc_masker_worker", "UPDATE", "generation"),
+                )
+            },
+        ),
+        (
+            "GRANT SELECT (wrapped) ON cdc_masker.subject_key TO cdc_masker_auditor; "
+            "GRANT SELECT ON cdc_masker.subject_key TO cdc_masker_worker",
+            {
+                "grants": (
+                    ("cdc_masker_auditor", "SELECT", "subject_key"),
+                    ("cdc_masker_worker", "SELECT", "subject_key"),
+                )
+            },
+        ),
+        (
+            "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA cdc_masker TO cdc_masker_signer; "
+            "GRANT CREATE ON SCHEMA cdc_masker TO PUBLIC",
+            {
+                "grants": (
+                    ("PUBLIC", "CREATE", "schema cdc_masker"),
+                    *(
+                        ("cdc_masker_signer", "EXECUTE", name)
+                        for name in (
+                            "begin_erasure",
+                            "complete_erasure",
+                            "policy_seal",
+                            "refuse_change",
+                            "release_policy",
+                            "subject_keys",
+                            "tell",
+                            "worker_is_here",
+                            "worker_leaves",
+                            "write_receipt",
+                        )
+                    ),
+                )
+            },
+        ),
+        (
+            "ALTER FUNCTION cdc_masker.release_policy(json, text, text) SECURITY INVOKER; "
+            "ALTER FUNCTION cdc_masker.sign_policy RESET search_path; "
+            "ALTER FUNCTION cdc_masker.write_receipt OWNER TO postgres; DROP FUNCTION cdc_masker.worker_leaves; "
+            "CREATE OR REPLACE FUNCTION cdc_masker.tell() RETURNS trigger LANGUAGE plpgsql "
+            "SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN NULL; END'",
+            {
+                "strange": tuple(
+                    f"function {name}" for name in ("release_policy", "sign_policy", "tell", "worker_leaves", "write_receipt")
+                )
+            },
+        ),
+        (
+            "CREATE TRIGGER other BEFORE INSERT ON cdc_masker.policy_rule "
+            "FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger(); "
+            "CREATE RULE quietly AS ON INSERT TO cdc_masker.audit_note DO INSTEAD NOTHING; "
+            "ALTER TABLE cdc_masker.generation ENABLE ROW LEVEL SECURITY; ALTER TABLE cdc_masker.receipt OWNER TO postgres",
+            {
+                "strange": (
+                    "owner of receipt",
+                    "row security of generation",
+                    "rule quietly on audit_note",
+                    "trigger other on policy_rule",
+                )
+            },
         ),
     ],
 )
@@ -191,6 +263,23 @@ def test_a_trigger_that_refuses_nothing_is_none(released: Database, settings: Se
     found = condition(settings)
     assert found.changeable == found.emptyable
     assert len(found.changeable) == 7
+    assert found.strange == ("function refuse_change",)
+
+
+def test_a_login_that_can_become_the_owner_is_told(released: Database, settings: Settings, login: Callable[[str], str]) -> None:
+    def owners() -> set[str]:
+        async def read() -> set[str]:
+            async with open_catalog(settings) as catalog:
+                return set((await catalog.guarding.condition()).owners)
+
+        return asyncio.run(read())
+
+    member, inner = (urlsplit(login(role)).username or "" for role in ("owner", "worker"))
+    assert member in owners()
+    assert inner not in owners()
+    query(released.dsn, f"GRANT {member} TO {inner}", "SELECT 1")
+    assert {member, inner} <= owners()
+    assert "postgres" not in owners()
 
 
 def test_a_guard_can_be_made_later(released: Database, settings: Settings, login: Callable[[str], str]) -> None:
@@ -213,11 +302,13 @@ def test_without_a_superuser_a_catalog_has_no_guard(database: Database, unique: 
     )
     settings = load(database_url=database.dsn_of(name, "pw"), database_ssl="disable", database_schema=schema)
     commands.upgrade(settings)
-    assert condition(settings) == Condition((), (), (), False, False, True, False, False)
+    assert condition(settings) == replace(
+        SOUND, guarded=False, login_is_superuser=False, login_is_migrator=False, login_is_signer=False
+    )
     assert query(database.dsn, f"SELECT to_regnamespace('{schema}_guard')") == [(None,)]
     commands.downgrade(settings, "base")
 
 
 def test_a_worker_sees_what_it_is_not(released: Database, login: Callable[[str], str]) -> None:
     worker = load(database_url=login("worker"), database_ssl="disable")
-    assert condition(worker) == Condition((), (), (), True, False, False, False, False)
+    assert condition(worker) == Condition((), (), (), (), (), True, False, False, False, False)

@@ -119,7 +119,7 @@ def test_that_there_is_no_raw_topic_is_told() -> None:
     assert finding.place == "CDC_MASKER_SOURCE_TOPICS"
 
 
-SOUND = Condition((), (), (), True, False, False, False, False)
+SOUND = Condition((), (), (), (), (), True, False, False, False, False)
 FITS = Verification(versions=2, seal="sha256:00", signed=2, anchors=3, problems=())
 
 
@@ -133,6 +133,8 @@ def test_a_catalog_that_is_what_it_was_released_as_is_no_finding() -> None:
         ({"changeable": ("cdc_masker.policy_rule",)}, "error", "catalog: cdc_masker.policy_rule"),
         ({"emptyable": ("cdc_masker.policy_rule",)}, "error", "catalog: cdc_masker.policy_rule"),
         ({"grants": (("me", "UPDATE", "policy_rule"),)}, "error", "catalog: policy_rule"),
+        ({"strange": ("function release_policy",)}, "error", "catalog: function release_policy"),
+        ({"owners": ("admin",)}, "warning", "catalog: role admin"),
         ({"guarded": False}, "warning", "catalog: guard"),
         ({"login_is_owner": True, "login_is_migrator": True}, "warning", "CDC_MASKER_DATABASE_URL"),
         ({"login_is_superuser": True, "login_is_owner": True}, "warning", "CDC_MASKER_DATABASE_URL"),
