@@ -266,6 +266,8 @@ class Faults:
             return None
         if step is None:
             time.sleep(self._random.uniform(0, 0.5))
+            if not self._observer.open_transactions():
+                return None  # to stop somebody now would only slow all down
             member = self._random.choice(victims)
             member.stop()
             return member

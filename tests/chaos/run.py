@@ -41,6 +41,7 @@ _SETTINGS = {
     "batch_records": str(_BATCH_RECORDS),
     "transaction_timeout": "15",
     "audit_lag_limit": "2000",
+    "startup_timeout": "90",  # many start at once while others work
 }
 _MISHAPS = (
     "add", "remove", "release", "release", "postgres_away", "postgres_cut", "postgres_silent", "disk_full", "kafka_cut",
