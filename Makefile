@@ -48,6 +48,7 @@ chaos: setup ## Kill, stop and cut off workers on the real stack, an hour or MIN
 bench: setup ## Measure what masking costs.
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.methods
+	$(BIN)/python -m benchmarks.audit
 
 .PHONY: mutate
 mutate: setup ## Change engine and envelope in small ways, and show which changes no test notices.
