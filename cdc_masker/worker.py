@@ -15,6 +15,7 @@ import asyncio
 import logging
 import os
 import resource
+import threading
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -26,7 +27,7 @@ from faust.app.base import BootStrategy
 
 from cdc_masker import metrics
 from cdc_masker.catalog.notices import Notices
-from cdc_masker.errors import CdcMaskerError
+from cdc_masker.errors import CdcMaskerError, TransientError
 from cdc_masker.kafka import lines, starting
 from cdc_masker.kafka.auditing import AuditCopier
 from cdc_masker.kafka.failing import conceal, fail_stop
@@ -45,6 +46,7 @@ EXIT_REFUSED = 2
 
 # At DEBUG these print keys and values of records.
 _CLIENT_LOGGERS = ("aiohttp", "aiokafka", "asyncio", "asyncpg", "faust", "kafka", "mode", "sqlalchemy")
+_STOPPING_SECONDS = 9.5
 _BUFFERED_BATCHES = 8  # lanes never have more than two on their way, so Faust's own flow control rests
 
 
@@ -59,11 +61,19 @@ class _Boot(BootStrategy):  # type: ignore[misc]  # Faust is untyped to us
 
 
 class Worker(faust.Worker):  # type: ignore[misc]
-    """Faust's worker, which writes nothing but its log."""
+    """Faust's worker, which writes nothing but its log, and stops within a bound."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **{**more, "quiet": True})
         self.spinner = None
+
+    async def stop(self) -> None:
+        """Stops everything. While servers don't answer, that would take minutes: then the process ends unfinished."""
+        error = TransientError("a server did not answer in time")
+        late = threading.Timer(_STOPPING_SECONDS, fail_stop, ("stopping", error))
+        late.daemon = True
+        late.start()
+        await super().stop()
 
 
 class MaskerApp(faust.App):  # type: ignore[misc]

@@ -159,6 +159,7 @@ class Lane:
             if not work.done():
                 self._log.warning("%s: the brokers don't answer; the next worker ends its transaction", self, offset=self.next)
                 work.cancel()
+                await asyncio.wait([work], timeout=_GRACE_SECONDS)  # it aborts, and needs its publisher for that
         with suppress(asyncio.CancelledError):
             await self._opening
         if self._publisher is not None:

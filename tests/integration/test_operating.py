@@ -38,6 +38,18 @@ Masker.mask_batch = lambda *_: time.sleep(3600)
 run("info")
 """
 
+ENDLESS = """
+import asyncio
+from cdc_masker.kafka.lanes import Lanes
+from cdc_masker.worker import run
+
+async def close(self):
+    await asyncio.Event().wait()
+
+Lanes.close = close
+run("info")
+"""
+
 
 def lines(worker: Worker) -> list[dict[str, Any]]:
     """The lines of a log in JSON: each of them parses."""
@@ -118,9 +130,11 @@ def test_a_worker_that_is_stuck_is_not_live(deploy: Deploy) -> None:
 
 
 def test_a_worker_that_is_told_to_stop_hands_over_at_once(deploy: Deploy) -> None:
-    """In the middle of a transaction; the group would wait a minute for one that went without a word."""
-    count = 100_000
-    deployment = deploy(batch_records="1000", session_timeout="60")
+    """In the middle of a transaction. The other one hears of it at its next heartbeat, of which there are four in a session
+    time-out; of one that went without a word it would hear after the time-out.
+    """
+    count = 60_000
+    deployment = deploy(batch_records="500", session_timeout="24")
     deployment.create(deployment.topic, PARTITIONS)
     survivor, leaver = deployment.start(), deployment.start()
     for worker in (survivor, leaver):
@@ -133,14 +147,25 @@ def test_a_worker_that_is_told_to_stop_hands_over_at_once(deploy: Deploy) -> Non
     asked = time.monotonic()
     leaver.process.send_signal(signal.SIGCONT)
     assert leaver.process.wait(10) == 0
-    until(lambda: survivor.lanes() == PARTITIONS and survivor.page("ready")[0] == 200, 10, survivor.log.read_text)
-    assert time.monotonic() - asked < 20
+    until(lambda: survivor.lanes() == PARTITIONS and survivor.page("ready")[0] == 200, 20, survivor.log.read_text)
+    assert time.monotonic() - asked < 24
     assert "ends its transaction" not in leaver.log.read_text()
     assert deployment.audited() < count, "there was nothing left to hand over"
     until(lambda: deployment.audited() == count, 60, survivor.log.read_text, every=0.5)
     expected = dict.fromkeys(range(PARTITIONS), count // PARTITIONS)
     assert_exactly_once(deployment.masked(), expected)
     assert_covered(deployment.audit(), expected)
+
+
+def test_a_worker_that_can_not_finish_ends_all_the_same(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.create(deployment.topic, 1)
+    (deployment.home / "endless.py").write_text(ENDLESS)
+    worker = deployment.ready(deployment.start(by=str(deployment.home / "endless.py")))
+    asked = time.monotonic()
+    assert worker.kill(signal.SIGTERM) == EXIT_FAILED
+    assert 9 < time.monotonic() - asked < 15
+    assert "stopping: a server did not answer in time; the process ends" in worker.log.read_text()
 
 
 def test_a_supervised_worker_is_started_again_and_drains_when_both_are_told_to_stop(deploy: Deploy) -> None:

@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from cdc_masker.catalog import commands, open_catalog
+from cdc_masker.cli import app
+from cdc_masker.errors import CdcMaskerError, Reason
+from cdc_masker.events import Fate
+from cdc_masker.settings import Settings, load
+from cdc_masker.stack import Database
+from tests.entries import entry, note
 from tests.integration.kit import CANARY, Deployment, event, until
 from tests.integration.test_worker import delete_records, remake
 
@@ -37,7 +45,9 @@ def deployment(deploy: Callable[..., Deployment]) -> Deployment:
 
 def quarantine(deployment: Deployment, *arguments: str) -> tuple[int, str, str]:
     """Exit code, output, and complaint: none of them shows a value."""
-    code, told, complaint = deployment.run("quarantine", *arguments)
+    done = CliRunner().invoke(app, ["quarantine", *arguments], env=deployment.environment)
+    refused = isinstance(done.exception, CdcMaskerError)
+    code, told, complaint = (2, done.stdout, str(done.exception)) if refused else (done.exit_code, done.stdout, done.stderr)
     assert CANARY not in told + complaint
     assert "not json" not in told + complaint
     return code, told, complaint
@@ -100,3 +110,29 @@ def tried(deployment: Deployment, offset: int) -> tuple[int, Any]:
     code, told, complaint = quarantine(deployment, "show", deployment.topic, "0", str(offset), "--try", "--json")
     assert told, complaint
     return code, json.loads(told)["now"]
+
+
+@pytest.fixture
+def catalog(fresh_database: Callable[[str], Database]) -> Settings:
+    """One without rows."""
+    settings = load(database_url=fresh_database("notes").dsn, database_ssl="disable")
+    commands.upgrade(settings)
+    return settings
+
+
+async def test_only_what_was_quarantined_is_told(catalog: Settings) -> None:
+    notes = (note(10), note(11, Reason.SIGNAL, fate=Fate.DROPPED), note(12, Reason.TOO_LARGE))
+    counts = {**dict.fromkeys(Fate, 0), Fate.QUARANTINED: 2, Fate.DROPPED: 1}
+    first = entry(10, 12, counts=counts, notes=notes)
+    again = entry(10, 12, counts=counts, notes=notes, generation=2, masked_at=first.masked_at + 1000, worker="another")
+    async with open_catalog(catalog) as opened:
+        await opened.audit.append([first, again])
+        found = await opened.audit.quarantined(10)
+        assert [(each.generation, each.offset, each.worker) for each in found] == [
+            (2, 10, "another"),
+            (2, 12, "another"),
+            (1, 10, "worker-1"),
+            (1, 12, "worker-1"),
+        ]
+        assert [each.offset for each in await opened.audit.quarantined(10, offset=12)] == [12, 12]
+        assert await opened.audit.quarantined(10, partition=4) == []
