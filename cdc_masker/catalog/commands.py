@@ -74,17 +74,24 @@ def write_sql(settings: Settings, output: TextIO, policies: Path | None = None) 
 
 
 def said(settings: Settings, policies: Path) -> Policy:
-    """What the policy revisions in a directory say, released or not. No database takes part."""
+    """What the policy revisions in a directory say, released or not. No database takes part.
+
+    Raises `SetupError` when there are several newest ones, as workers would refuse them.
+    """
     with _plain_errors():
         script = ScriptDirectory.from_config(_config(settings, policies))
+        _newest(script, policies)
         return Releases(script, settings.database_schema, plugins.methods(settings)).newest()
 
 
 def newest(settings: Settings, policies: Path) -> str | None:
     """The newest policy revision in a directory; None: there is none. Raises `SetupError` when there are several."""
     with _plain_errors():
-        script = ScriptDirectory.from_config(_config(settings, policies))
-        heads = [head.revision for head in script.get_revisions(script.get_heads()) if POLICY_BRANCH in head.branch_labels]
+        return _newest(ScriptDirectory.from_config(_config(settings, policies)), policies)
+
+
+def _newest(script: ScriptDirectory, policies: Path) -> str | None:
+    heads = [head.revision for head in script.get_revisions(script.get_heads()) if POLICY_BRANCH in head.branch_labels]
     if len(heads) > 1:
         raise SetupError(
             f"{policies} has several newest revisions, {', '.join(sorted(heads))}; merge them with `alembic merge`"

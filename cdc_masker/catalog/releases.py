@@ -89,8 +89,8 @@ class Releases:
         policy, policy_before = self._policy(after), self._policy(before)
         check(policy, self._known)
         reason = self._reason(revision) if is_upgrade else self._allow_weaker
-        weaker = [] if reason else weakenings(policy_before, policy, self._rules(before), self._known)
-        if weaker and self._changes.keys() & before:
+        weaker = weakenings(policy_before, policy, self._rules(before), self._known)
+        if weaker and not reason and self._changes.keys() & before:
             raise PolicyError(f"revision {revision}", _refusal(weaker, is_upgrade=is_upgrade))
         message = str(self._script.get_revision(revision).doc)
         document = {
@@ -98,8 +98,9 @@ class Releases:
             "revision": revision,
             "heads": sorted(set(heads) & self._changes.keys()),
             "reason": message if is_upgrade else f"taken back: {message}",
-            "weaker_reason": reason,
-            "unexplained": bool(weaker),  # as the very first policy may be: there was none before that it could weaken
+            "weaker_reason": reason if weaker else None,
+            "unexplained": bool(weaker)
+            and not reason,  # as the very first policy may be: there was none before that it could weaken
         }
         arguments = (json.dumps(document), policy_before.digest, EMPTY.digest)
         call = f'"{self._schema}".release_policy({", ".join(_literal(argument) for argument in arguments)})'
@@ -145,7 +146,7 @@ def _changes_of(revision: Script) -> tuple[Change, ...]:
 
 
 def _refusal(weaker: Sequence[Difference], *, is_upgrade: bool) -> str:
-    remedy = "op.allow_weaker(reason)" if is_upgrade else "-x allow_weaker=REASON"
+    remedy = "op.allow_weaker(reason)" if is_upgrade else "`alembic -x allow_weaker=REASON downgrade …`"
     listed = "; ".join(f"{each.place} was {each.before}, would be {each.after}" for each in weaker)
     return f"masks less than the version before; if that is meant, say {remedy}: {listed}"
 

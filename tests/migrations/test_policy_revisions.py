@@ -330,6 +330,26 @@ def test_what_masks_less_needs_a_reason_which_is_kept(settings: Settings, databa
     assert query(database.dsn, receipts) == [("weaken", "policy version 3", "the board decided")]
 
 
+def test_a_reason_is_kept_only_where_less_is_masked(settings: Settings, database: Database, revisions: Revisions) -> None:
+    stronger = 'op.mask_column("crm.customers", "email", method="null", type="text")'
+    revisions.write("three", "two", stronger, weaker="just in case")
+    revisions.write("four", "three", 'op.keep_column("crm.customers", "email", reason="wanted")', weaker="the board decided")
+    commands.upgrade(settings, revisions.directory)
+    commands.downgrade(settings, "policy@-1", revisions.directory, allow_weaker="just in case")
+    reasons = "SELECT version, weaker_reason FROM cdc_masker.policy_version WHERE version > 2 ORDER BY version"
+    assert query(database.dsn, reasons) == [(3, None), (4, "the board decided"), (5, None)]
+    receipts = "SELECT about FROM cdc_masker.receipt WHERE reason = 'just in case'"
+    assert query(database.dsn, receipts) == []
+
+
+def test_revisions_that_are_not_merged_say_nothing_together(settings: Settings, revisions: Revisions) -> None:
+    revisions.write("other", "one", 'op.keep_column("a.b", "c", reason="wanted")')
+    with pytest.raises(SetupError, match="several newest revisions, other, two; merge them with `alembic merge`"):
+        commands.said(settings, revisions.directory)
+    revisions.write("both", ("two", "other"), "pass")
+    assert len(commands.said(settings, revisions.directory).rules) == 2
+
+
 def test_a_first_mask_needs_no_reason_but_a_second_thought_does(settings: Settings, revisions: Revisions) -> None:
     commands.upgrade(settings, revisions.directory)
     revisions.write("three", "two", 'op.mask_column("a.b", "c", method="tokenize", type="text")', weaker=None)
