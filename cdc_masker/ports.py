@@ -29,6 +29,7 @@ __all__ = [
     "Receipt",
     "ReceiptStore",
     "SubjectStore",
+    "Unreadable",
 ]
 
 
@@ -104,6 +105,13 @@ class Quarantined:
     key_epoch: int
     masked_at: datetime
     worker: str
+
+
+class Unreadable(NamedTuple):
+    """In place of an entry: something in the audit that is none. `offset` is that of its first record."""
+
+    offset: int
+    problem: str
 
 
 class KeySource(Protocol):

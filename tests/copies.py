@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cdc_masker.audit.chains import Told, Trail
-from cdc_masker.audit.entries import Began, Catalogued, Unreadable, Version
+from cdc_masker.audit.entries import Began, Catalogued, Version
 from cdc_masker.audit.findings import Report
 from cdc_masker.audit.published import Index
 from cdc_masker.audit.records import RawLog, Recompute
@@ -22,6 +22,7 @@ from cdc_masker.heads import Chain, Head
 from cdc_masker.keys import Keyring, new_keyring
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
+from cdc_masker.ports import Unreadable
 
 __all__ = ["KEYS", "TOPIC", "World", "event", "link", "masker", "policies", "raw_records", "verify_lives"]
 

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cdc_masker.audit.entries import Catalogued, Unreadable, faults
+from cdc_masker.audit.entries import Catalogued, faults
 from cdc_masker.audit.findings import Code, Report
 from cdc_masker.audit.published import Index
 from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import encode_entry, entry_hash
 from cdc_masker.exports import Run
 from cdc_masker.heads import Chain, Head
+from cdc_masker.ports import Unreadable
 
 __all__ = ["Told", "Trail", "walk"]
 

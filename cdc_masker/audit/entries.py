@@ -11,7 +11,7 @@ from cdc_masker.audit.findings import Code
 from cdc_masker.events import AuditEntry, Fate
 from cdc_masker.policies import EMPTY
 
-__all__ = ["Began", "Catalogued", "Unreadable", "Version", "faults", "published", "visible"]
+__all__ = ["Began", "Catalogued", "Version", "faults", "published", "visible"]
 
 
 class Version(NamedTuple):
@@ -39,14 +39,6 @@ class Catalogued:
     def version(self, number: int) -> Version | None:
         """A policy version; the one before the first redacts everything."""
         return Version(EMPTY.digest, EMPTY.seal, EMPTY.key_epoch) if number == EMPTY.version else self.versions.get(number)
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """In place of an entry: a row, or a part of an export, that is none. `offset` is that of its first record."""
-
-    offset: int
-    problem: str
 
 
 def visible(entry: AuditEntry) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cdc_masker import merkle
 from cdc_masker.audit.entries import published, visible
@@ -49,8 +49,16 @@ class Made(NamedTuple):
     record: Record
 
 
-Recompute = Callable[[AuditEntry, Record, Made | Note], str | None]
-"""Says what of a raw record's outcome is not what masking it anew gives, None if all is. Raises `NotCheckable`."""
+class Recompute(Protocol):
+    """Masks records anew (`cdc_masker.audit.recomputing`)."""
+
+    def draws(self, record: Record) -> bool:
+        """Whether this record is one to mask anew."""
+        ...
+
+    def problem(self, entry: AuditEntry, record: Record, one: Made | Note) -> str | None:
+        """What of a raw record's outcome is not what masking it anew gives, None if all is. Raises `NotCheckable`."""
+        ...
 
 
 class _Ahead:
@@ -262,7 +270,7 @@ class _Look:
             self._tally.found(Code.VANISHED, offset, "the raw record is gone, and the log still has those before it")
         for one in made:
             self._made(one)
-        if records and len(made) == 1 and self._recompute is not None:
+        if records and len(made) == 1 and self._recompute is not None and self._recompute.draws(records[0]):
             self._mask_anew(records[0], made[0])
 
     def compare_root(self) -> None:
@@ -310,7 +318,7 @@ class _Look:
         assert self._recompute is not None
         summary = self._report.of(self._chain)
         try:
-            problem = self._recompute(self._entry, record, one)
+            problem = self._recompute.problem(self._entry, record, one)
         except NotCheckable as reason:
             summary.unchecked[str(reason)] += 1
             return

@@ -3,6 +3,7 @@
 tables        the tables as values          database      address, TLS, pool, what refusals mean
 policies, generations, audit, subjects, receipts    the ports of `cdc_masker.ports` on it
 chain         versions, verified            verifying     all of it, for people
+trail         the audit's rows, by chain
 signatures    of versions                 guarding      what keeps rows from being changed
 operations    `op.mask_column` and kin      changes       what they say, and the policy that follows
 releases      revisions → policy versions   environment   what an Alembic `env.py` calls
@@ -24,6 +25,7 @@ from cdc_masker.catalog.policies import PostgresPolicies
 from cdc_masker.catalog.receipts import PostgresReceipts
 from cdc_masker.catalog.signatures import PostgresSignatures
 from cdc_masker.catalog.subjects import PostgresErasures, PostgresSubjects
+from cdc_masker.catalog.trail import PostgresTrail
 from cdc_masker.catalog.verifying import Verifier
 from cdc_masker.errors import SetupError
 from cdc_masker.sealing import public_key
@@ -44,6 +46,7 @@ class Catalog:
     receipts: PostgresReceipts
     signatures: PostgresSignatures
     verifier: Verifier
+    trail: PostgresTrail
     guarding: Guarding
 
 
@@ -65,6 +68,7 @@ async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
             receipts=PostgresReceipts(database),
             signatures=PostgresSignatures(database),
             verifier=Verifier(database),
+            trail=PostgresTrail(database),
             guarding=Guarding(database),
         )
     finally:

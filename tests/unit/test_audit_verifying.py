@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from cdc_masker.audit.chains import Told
-from cdc_masker.audit.entries import Unreadable
 from cdc_masker.audit.findings import Code, Report
 from cdc_masker.audit.records import RawLog
 from cdc_masker.audit.verifying import Copy, verify
@@ -16,6 +15,7 @@ from cdc_masker.events import Acceptance, AuditEntry, Fate
 from cdc_masker.evidence import decode_entry, encode_entry, entry_hash
 from cdc_masker.exports import Exporter, Run
 from cdc_masker.heads import Head
+from cdc_masker.ports import Unreadable
 from tests.copies import World, event, link, verify_lives
 
 Tampering = Callable[[World], object]

@@ -1,0 +1,160 @@
+"""What there is to verify, at one time, while workers go on.
+
+The order of the looks is what makes it hold together. Rows, entries and masked records that were seen before the committed
+offsets are of batches before them; whatever is behind a committed offset and was there before is a finding, and what comes
+later is left to the next run. Rows are awaited until they have come as far as the audit topic was then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from cdc_masker.audit.findings import Code, Report
+from cdc_masker.catalog.trail import Extent, PostgresTrail, Registered
+from cdc_masker.errors import TransientError
+from cdc_masker.heads import Chain, Head
+from cdc_masker.kafka import wire
+from cdc_masker.kafka.auditing import group_of
+from cdc_masker.kafka.checkpoints import Checkpoint
+from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.settings import Settings
+
+__all__ = ["AuditLog", "Place", "Selection", "Snapshot", "look"]
+
+_LOOK_SECONDS = 0.5
+_SETTLE_SECONDS = 10.0
+
+
+class Selection(NamedTuple):
+    """What is verified: all of it, or one topic or generation; records only of batches masked since then, in ms."""
+
+    topic: str | None = None
+    generation: int | None = None
+    since: int = 0
+
+    def takes(self, topic: str, generation: int) -> bool:
+        return self.topic in (None, topic) and self.generation in (None, generation)
+
+
+class Place(NamedTuple):
+    """One partition of one generation's copy of a raw topic."""
+
+    topic: str
+    generation: int
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """The audit topic: from `first` to before `end`; what is before `settled` was there before committed offsets were read."""
+
+    partition: TopicPartition
+    first: int
+    settled: int
+    end: int
+    behind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was there. `masked` has the bounds of each masked partition that is there, `positions` the chain that a committed
+    offset names, and its head.
+    """
+
+    topics: Mapping[str, wire.Topic]
+    registered: Mapping[tuple[str, int], Registered]
+    extents: Mapping[Chain, Extent]
+    masked: Mapping[Place, tuple[int, int]]
+    positions: Mapping[Chain, Head]
+    log: AuditLog | None
+
+
+async def look(
+    settings: Settings, cluster: Cluster, trail: PostgresTrail, selection: Selection, report: Report, *, within: float
+) -> Snapshot:
+    """Looks; waits for rows so many seconds. Raises `TransientError` and `SetupError` where something can't be looked at."""
+    try:
+        topics = await cluster.topics()
+        generations = await trail.generations()
+        registered = {(each.topic, each.generation): each for each in generations}
+        wanted = {key: each for key, each in registered.items() if selection.takes(*key)}
+        extents = {chain: each for chain, each in (await trail.chains()).items() if _takes(selection, chain)}
+        audit = TopicPartition(settings.audit_topic, 0)
+        settled = (await cluster.bounds(audit))[1] if settings.audit_topic in topics else 0
+        masked = await _masked(cluster, topics, wanted.values())
+        positions = await _positions(settings, cluster, topics, wanted.values(), report)
+        log = await _log(settings, cluster, audit, settled, within) if settings.audit_topic in topics else None
+    except KafkaError:
+        raise TransientError("Kafka can't be read; check that its brokers run and that its user may read") from None
+    return Snapshot(topics, registered, extents, masked, positions, log)
+
+
+def _takes(selection: Selection, chain: Chain) -> bool:
+    return selection.takes(chain.topic, chain.generation)
+
+
+async def _masked(
+    cluster: Cluster, topics: Mapping[str, wire.Topic], generations: Iterable[Registered]
+) -> dict[Place, tuple[int, int]]:
+    found = {}
+    for each in generations:
+        topic = topics.get(each.output_topic)
+        for partition in range(topic.partitions if topic else 0):
+            bounds = await cluster.bounds(TopicPartition(each.output_topic, partition))
+            found[Place(each.topic, each.generation, partition)] = bounds
+    return found
+
+
+async def _positions(
+    settings: Settings,
+    cluster: Cluster,
+    topics: Mapping[str, wire.Topic],
+    generations: Iterable[Registered],
+    report: Report,
+) -> dict[Chain, Head]:
+    found = {}
+    for each in generations:
+        topic = topics.get(each.topic)
+        partitions = [TopicPartition(each.topic, number) for number in range(topic.partitions if topic else 0)]
+        group = settings.model_copy(update={"generation": each.generation}).group
+        for (name, partition), committed in (await _committed(cluster, group, partitions)).items():
+            checkpoint = Checkpoint.decode(committed.metadata)
+            if checkpoint is None:
+                chain = Chain(each.generation, name, partition, "")
+                report.found(Code.HEAD, chain, committed.offset, "the committed offset was not written by cdc-masker")
+            else:
+                found[Chain(each.generation, name, partition, checkpoint.incarnation)] = Head(
+                    committed.offset - 1, checkpoint.head
+                )
+    return found
+
+
+async def _committed(cluster: Cluster, group: str, partitions: list[TopicPartition]) -> Mapping[TopicPartition, wire.Committed]:
+    """Committed offsets; a transaction that is being settled is waited for."""
+    deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+    while partitions:
+        try:
+            return await cluster.committed(group, partitions)
+        except KafkaError as error:
+            if not error.retriable or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(_LOOK_SECONDS)
+    return {}
+
+
+async def _log(settings: Settings, cluster: Cluster, audit: TopicPartition, settled: int, within: float) -> AuditLog:
+    """The audit topic as it is now, and whether its rows have come as far."""
+    first, end = await cluster.bounds(audit)
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        copied = (await cluster.committed(group_of(settings), [audit])).get(audit)
+        behind = end > first and (copied is None or copied.offset < end)
+        if not behind or asyncio.get_running_loop().time() > deadline:
+            return AuditLog(audit, first, settled, end, behind)
+        await asyncio.sleep(_LOOK_SECONDS)
