@@ -50,6 +50,10 @@ bench: setup ## Measure what masking costs.
 	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.audit
 
+.PHONY: pressure
+pressure: setup ## Measure memory and fairness under poison and pressure, on the real stack. ARGS="large hot" chooses.
+	$(BIN)/python -m benchmarks.pressure $(ARGS)
+
 .PHONY: mutate
 mutate: setup ## Change engine and envelope in small ways, and show which changes no test notices.
 	rm -rf mutants

@@ -7,7 +7,7 @@ where it would lose or repeat records:
 - it does not seek to committed offsets: lanes decide where each partition goes on, after fencing;
 - only lanes that want a batch are given one, in turn and within `buffer_bytes` (`kafka.intake`), so that no partition holds
   back another and memory is bounded;
-- it holds on to an event until the partition's next one comes, so the event is emptied when its batch is taken out;
+- an event, which Faust holds on to until the partition's next one comes, is emptied when its batch is taken out;
 - it subscribes to exactly the topics that the watcher found, whatever Faust's conductor believes.
 
 What always holds: the offsets from one batch's `start` to its `end` are those that follow the batch before, or the seek that
