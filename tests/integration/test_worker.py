@@ -193,6 +193,7 @@ def test_postgresql_away_delays_rows_and_then_pauses_masking(own_stack: Stack, d
         if worker.page("ready")[0] == 503:
             break
     until(lambda: "masking pauses" in worker.log.read_text(), 10, worker.log.read_text)
+    assert worker.page("ready") == (503, "the audit is too far behind\n")
     deployment.produce(1000, first=start + 100)
     assert deployment.audited() < start + 1100
     own_stack.start("postgres")
