@@ -239,9 +239,9 @@ def _defaults(old: Policy, new: Policy) -> Iterator[Difference]:
 
 def _domains(old: Policy, new: Policy) -> Iterator[Difference]:
     """A domain with keys for each subject tells less than one without; of other forms that can't be said. Where no rule was in
-    it, nothing is told otherwise than before.
+    it, or none is now, nothing is told otherwise than before.
     """
-    used = {rule.params.get("domain") for rule in old.rules}
+    was_used, is_used = ({rule.params.get("domain") for rule in policy.rules} for policy in (old, new))
     before, after = ({each.name: each for each in policy.domains} for policy in (old, new))
     for name in sorted(before.keys() | after.keys()):
         one, other = before.get(name, Domain(name=name)), after.get(name, Domain(name=name))
@@ -249,7 +249,7 @@ def _domains(old: Policy, new: Policy) -> Iterator[Difference]:
             continue
         same_form = (one.type, one.fold_case) == (other.type, other.fold_case)
         verdict = Verdict.WEAKER
-        if name not in used:
+        if name not in was_used & is_used:
             verdict = Verdict.EQUAL
         elif same_form and one.per_subject <= other.per_subject:
             verdict = Verdict.STRONGER if one.per_subject < other.per_subject else Verdict.EQUAL

@@ -97,7 +97,10 @@ def _of_anywhere(value: Any) -> str:
 
 
 class Geo(Method, frozen=True):
-    """The nearest point of a grid of `degrees`, of a point or of a column that holds a latitude or longitude."""
+    """The nearest point of a grid of `degrees`, of a point or of a column that holds a latitude or longitude.
+
+    A number past a full turn is no degrees, and of a large one the grid would hide next to nothing: it is a misfit.
+    """
 
     name: ClassVar[str] = "geo"
     kinds: ClassVar[frozenset[Kind]] = NUMERIC | {Kind.TEXT, Kind.POINT}
@@ -117,11 +120,14 @@ class Geo(Method, frozen=True):
         last = Decimal(1).scaleb(-max(0, decimals(size)))
 
         def nearest(number: Decimal) -> Decimal:
+            if abs(number) > _FULL_TURN:
+                raise Unmaskable(Misfit.RANGE)
             return EXACT.subtract(number, EXACT.remainder_near(number, size)).quantize(last, context=EXACT)
 
         return Compute(_masking(column.type, nearest), column.type, may_return_input=True)
 
 
+_FULL_TURN = 360
 _POINT = frozenset(("x", "y", "wkb", "srid"))
 _coordinate = rewriting(Type(base="double"))
 

@@ -257,6 +257,12 @@ def test_a_domain_that_columns_are_in_is_looked_at() -> None:
     )
 
 
+def test_a_domain_that_no_column_is_in_any_more_tells_nothing() -> None:
+    used = Policy.of(1, rules=[rule("a", "tokenize", domain="d")])
+    found = compare(used, Policy.of(2, domains=[Domain(name="d", fold_case=True)]))
+    assert {each.place: each.verdict for each in found} == {"crm.people.a": Verdict.STRONGER, "domain d": Verdict.EQUAL}
+
+
 def test_differences_are_said_in_words() -> None:
     difference = only([], [rule("a", "truncate", length=2, type="text"), rule("a", "keep", "$.x", type="text")])
     assert difference.place == "crm.people.a"

@@ -154,6 +154,22 @@ def test_what_is_no_point_is_refused(type_: Type | None, value: Any) -> None:
     assert refusal(masking("geo", type_, degrees=0.1), value) in (Misfit.TYPE, Misfit.RANGE)
 
 
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        (from_postgres("float8"), 360.5),
+        (from_postgres("float8"), -1e300),
+        (from_postgres("numeric(30,2)"), big_endian(10**29)),
+        (TEXT, "123456789012345"),
+        (POINT, point(47.3, 2_600_000.5)),
+        (None, point(1_200_000.5, 2.5)),
+    ],
+)
+def test_what_are_no_degrees_is_refused(type_: Type | None, value: Any) -> None:
+    """Of a large number the grid would hide its last digits only."""
+    assert refusal(masking("geo", type_, degrees=0.5), value) is Misfit.RANGE
+
+
 def test_the_old_binary_form_is_never_passed() -> None:
     found = masking("geo", POINT, degrees=0.1)({**point(1.5, 2.5), "wkb": "canary"})
     assert found == point(1.5, 2.5)
