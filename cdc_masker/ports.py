@@ -76,6 +76,10 @@ class GenerationStore(Protocol):
 class AuditStore(Protocol):
     """The append-only rows that audit entries are copied into."""
 
+    async def make_room(self) -> None:
+        """Prepares for entries of the coming months; called now and then. Nothing is refused where it was not, or failed."""
+        ...
+
     async def append(self, entries: Sequence[AuditEntry]) -> int:
         """Stores entries; one that is there already is left as it is. Gives the number of new ones."""
         ...

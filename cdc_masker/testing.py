@@ -65,6 +65,9 @@ class MemoryAudit:
     def entries(self) -> list[AuditEntry]:
         return list(self._entries.values())
 
+    async def make_room(self) -> None:
+        pass
+
     async def append(self, entries: Sequence[AuditEntry]) -> int:
         before = len(self._entries)
         for entry in entries:

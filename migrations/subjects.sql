@@ -169,7 +169,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   made bigint;
 BEGIN
-  IF what IN ('erase', 'weaken') THEN
+  IF what IN ('erase', 'weaken', 'retire') THEN
     RAISE EXCEPTION 'a receipt of this kind is written with what it is about';
   END IF;
   INSERT INTO SCHEMA.receipt (login, kind, about, reason, detail) VALUES (session_user, what, concerning, why, more)

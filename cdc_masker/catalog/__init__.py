@@ -5,6 +5,7 @@ policies, generations, audit, subjects, receipts    the ports of `cdc_masker.por
 chain         versions, verified            verifying     all of it, for people
 trail         the audit's rows, by chain
 signatures    of versions                 guarding      what keeps rows from being changed
+partitions    of the audit                retention     takes months out of it
 operations    `op.mask_column` and kin      changes       what they say, and the policy that follows
 releases      revisions → policy versions   environment   what an Alembic `env.py` calls
 commands      migrations from a program
@@ -21,8 +22,10 @@ from cdc_masker.catalog.audit import PostgresAudit
 from cdc_masker.catalog.database import Database
 from cdc_masker.catalog.generations import PostgresGenerations
 from cdc_masker.catalog.guarding import Guarding
+from cdc_masker.catalog.partitions import Partitions
 from cdc_masker.catalog.policies import PostgresPolicies
 from cdc_masker.catalog.receipts import PostgresReceipts
+from cdc_masker.catalog.retention import Retention
 from cdc_masker.catalog.signatures import PostgresSignatures
 from cdc_masker.catalog.subjects import PostgresErasures, PostgresSubjects
 from cdc_masker.catalog.trail import PostgresTrail
@@ -48,6 +51,8 @@ class Catalog:
     verifier: Verifier
     trail: PostgresTrail
     guarding: Guarding
+    partitions: Partitions
+    retention: Retention
 
 
 @asynccontextmanager
@@ -70,6 +75,8 @@ async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
             verifier=Verifier(database),
             trail=PostgresTrail(database),
             guarding=Guarding(database),
+            partitions=Partitions(database),
+            retention=Retention(database),
         )
     finally:
         await database.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from cdc_masker.catalog.database import Database
@@ -23,7 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 _IDENTITY = tuple(audit_entry.c[name] for name in ("generation", "incarnation", "topic", "partition", "first_offset"))
-_NOTE_OF = tuple(audit_note.c[column.name] for column in _IDENTITY)
+_KEY = (*_IDENTITY, audit_entry.c.masked_at)
+_NOTE_OF = tuple(audit_note.c[column.name] for column in _KEY)
 
 
 class PostgresAudit:
@@ -42,6 +44,12 @@ class PostgresAudit:
             raise SetupError(
                 f"the login in {PREFIX}DATABASE_URL may not append to the audit; grant it the role {schema}_worker"
             )
+
+    async def make_room(self) -> None:
+        """Makes the partitions of this month and the next three, where they are not there."""
+        functions = getattr(func, self._database.schema)
+        async with self._database.transaction() as connection:
+            await connection.execute(select(functions.make_audit_partitions()))
 
     async def append(self, entries: Sequence[AuditEntry]) -> int:
         """Stores entries with their notes, all or none; one that is there is left as it is. Gives the number of new ones."""
@@ -71,6 +79,22 @@ class PostgresAudit:
         found = await self._read(around.order_by(audit_entry.c.first_offset.desc()).limit(1))
         return found[0] if found and found[0].last_offset == offset else None
 
+    async def following(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
+        """The first entry of a chain that begins after that offset, None if there is none."""
+        chain = _of_chain(generation, incarnation, topic, partition)
+        after = audit_entry.select().where(*chain, audit_entry.c.first_offset > offset)
+        found = await self._read(after.order_by(audit_entry.c.first_offset).limit(1))
+        return found[0] if found else None
+
+    async def masked_between(self, begin: datetime, end: datetime, *, after: AuditEntry | None, limit: int) -> list[AuditEntry]:
+        """The entries masked from `begin` to before `end`, chain by chain, in the order of offsets, from after one on."""
+        masked_at = audit_entry.c.masked_at
+        wanted = audit_entry.select().where(masked_at >= begin, masked_at < end)
+        if after is not None:
+            row = entry_row(after)
+            wanted = wanted.where(tuple_(*_KEY) > tuple_(*(literal(row[column.name], column.type) for column in _KEY)))
+        return await self._read(wanted.order_by(*_KEY).limit(limit))
+
     async def newest(self, limit: int, topic: str | None = None) -> list[AuditEntry]:
         """The newest entries by time of masking, newest first."""
         wanted = audit_entry.select().order_by(audit_entry.c.masked_at.desc(), *_IDENTITY).limit(limit)
@@ -92,7 +116,7 @@ class PostgresAudit:
         note, entry = audit_note.c, audit_entry.c
         wanted = (
             select(audit_note, entry.policy_version, entry.key_epoch, entry.masked_at, entry.worker)
-            .join(audit_entry, tuple_(*_NOTE_OF) == tuple_(*_IDENTITY))
+            .join(audit_entry, tuple_(*_NOTE_OF) == tuple_(*_KEY))
             .where(note.fate == Fate.QUARANTINED.value)
             .order_by(entry.masked_at.desc(), *_NOTE_OF, note.record_offset)
             .limit(limit)
@@ -128,13 +152,15 @@ class PostgresAudit:
         ]
 
     async def _read(self, wanted: Select[Any]) -> list[AuditEntry]:
-        """The entries of these rows, with their notes."""
+        """The entries of these rows of `audit_entry`, with their notes."""
+        noted: defaultdict[tuple[Any, ...], list[Row[Any]]] = defaultdict(list)
         async with self._database.transaction() as connection:
             rows = (await connection.execute(wanted)).all()
-            identities = [_identity(row) for row in rows if row.quarantined or row.dropped]
-            notes = audit_note.select().where(tuple_(*_NOTE_OF).in_(identities))
-            noted = (await connection.execute(notes.order_by(audit_note.c.record_offset))).all()
-        return [entry_of(row, [note for note in noted if _identity(note) == _identity(row)]) for row in rows]
+            if keys := [_key(row) for row in rows if row.quarantined or row.dropped]:
+                notes = audit_note.select().where(tuple_(*_NOTE_OF).in_(keys)).order_by(audit_note.c.record_offset)
+                for note in await connection.execute(notes):
+                    noted[_key(note)].append(note)
+        return [entry_of(row, noted[_key(row)]) for row in rows]
 
 
 def entry_row(entry: AuditEntry) -> dict[str, Any]:
@@ -176,11 +202,12 @@ def note_row(entry: AuditEntry, note: Note) -> dict[str, Any]:
         "fate": note.fate.value,
         "reason": note.reason.value,
         "place": note.place,
+        "masked_at": _EPOCH + entry.masked_at * _MILLISECOND,
     }
 
 
-def _identity(row: Row[Any]) -> tuple[Any, ...]:
-    return tuple(row._mapping[column.name] for column in _IDENTITY)
+def _key(row: Row[Any]) -> tuple[Any, ...]:
+    return tuple(row._mapping[column.name] for column in _KEY)
 
 
 def entry_of(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:

@@ -18,7 +18,7 @@ from cdc_masker import plugins
 from cdc_masker.catalog.database import open_engine, refusals
 from cdc_masker.catalog.operations import SAID
 from cdc_masker.catalog.releases import DIALECT_URL, Releases
-from cdc_masker.catalog.tables import in_schema
+from cdc_masker.catalog.tables import in_schema, is_partition
 from cdc_masker.errors import CdcMaskerError, SetupError
 from cdc_masker.settings import PREFIX, Settings, load
 
@@ -73,7 +73,7 @@ def _migrate(schema: str, releases: Releases, **target: Connection | str | bool)
         version_table_schema=schema,
         target_metadata=in_schema(schema),
         include_schemas=True,
-        include_name=lambda name, kind, parents: kind != "schema" or name == schema,
+        include_name=lambda name, kind, parents: name == schema if kind == "schema" else not is_partition(name or ""),
         on_version_apply=releases,
         **options,
     )
@@ -94,7 +94,11 @@ BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('cdc-masker {schema}', 0));
   IF pg_catalog.to_regnamespace('"{schema}"') IS NULL THEN
     IF pg_catalog.to_regrole('{schema}_owner') IS NULL THEN
-      CREATE ROLE "{schema}_owner" NOLOGIN;
+      BEGIN
+        CREATE ROLE "{schema}_owner" NOLOGIN;
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL; -- another database's catalog just made it
+      END;
     END IF;
     IF NOT pg_catalog.pg_has_role(me, '{schema}_owner', 'MEMBER') THEN
       EXECUTE pg_catalog.format('GRANT "{schema}_owner" TO %I', me);

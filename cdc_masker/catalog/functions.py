@@ -40,7 +40,7 @@ def _made(schema: str) -> set[Function]:
     sources = "\n".join(file.read_text() for file in sorted(resources.path("migrations").glob("*.sql")))
     made = {Function(name, body, False, _SAFE, owner) for name, body in (("refuse_change", REFUSAL), ("tell", _NOTICE))}
     for name, head, body in _STATEMENT.findall(sources):
-        source = body.replace("SCHEMA.", f'"{schema}".').strip()
+        source = body.replace("SCHEMA.", f'"{schema}".').replace("GUARD.", f'"{schema}_guard".').strip()
         settings = tuple(f"{setting}={value}" for setting, value in _SETTING.findall(head))
         made.add(Function(name, source, "SECURITY DEFINER" in head, settings, owner))
     return made

@@ -40,7 +40,7 @@ _GRANTS = text("""
       WHERE relnamespace = to_regnamespace(:schema)
       UNION ALL
       SELECT proname::text, NULL, (aclexplode(coalesce(proacl, acldefault('f', proowner)))).*, proowner FROM pg_proc
-      WHERE pronamespace = to_regnamespace(:schema)
+      WHERE pronamespace = to_regnamespace(:schema) OR pronamespace = to_regnamespace(:guard) AND prosecdef
       UNION ALL
       SELECT 'schema ' || nspname, NULL, (aclexplode(nspacl)).*, nspowner FROM pg_namespace WHERE oid = to_regnamespace(:schema)
     ) AS granted LEFT JOIN pg_roles ON pg_roles.oid = grantee
@@ -113,10 +113,11 @@ class Guarding:
         """The condition, as any login of the catalog can see it."""
         schema = self._database.schema
         held = {"schema": f'"{schema}"', "tables": list(APPEND_ONLY)}
+        guard = {"guard": f'"{schema}_guard"'}
         roles = {role: f'"{schema}_{role}"' for role in ("owner", "migrator", "signer")}
         async with self._database.transaction() as connection:
             tables = (await connection.execute(_TRIGGERS, {**held, **_KINDS, "refusal": REFUSAL})).all()
-            grants = (await connection.execute(_GRANTS, held)).all()
+            grants = (await connection.execute(_GRANTS, held | guard)).all()
             functions = [
                 Function(name, source, definer, tuple(settings), owner)
                 for name, source, definer, settings, owner in await connection.execute(_FUNCTIONS, held)
@@ -150,13 +151,19 @@ class Guarding:
         return {each: f"{self._database.schema}_guard_{each}" for each in ("alter", "drop")}
 
 
+_LOOKS = ("missing_audit_partitions", "misplaced_audit_months")
+
+
 def _given(schema: str) -> set[tuple[str, str, str]]:
     """What migrations give."""
     given: dict[str, dict[str, tuple[str, ...]]] = {
         "worker": {
             "INSERT": ("generation", "audit_entry", "audit_note"),
-            "EXECUTE": ("subject_keys", "worker_is_here", "worker_leaves"),
+            "EXECUTE": ("subject_keys", "worker_is_here", "worker_leaves", "make_audit_partitions", *_LOOKS),
         },
+        "auditor": {"EXECUTE": _LOOKS},
+        "retention": {"EXECUTE": ("retire_audit",)},
+        "owner": {"EXECUTE": ("make_audit_partitions", "retire_audit")},  # the guard's, which call the catalog's
         "migrator": {
             "INSERT": ("alembic_version",),
             "UPDATE": ("alembic_version",),

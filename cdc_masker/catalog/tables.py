@@ -2,10 +2,13 @@
 
 `migrations/versions` makes them; a test holds both together. They carry no schema name here: `catalog.database` puts
 the configured one in front of each. Columns that hold parts of a policy are `json`, not `jsonb`: a digest is taken
-over exact values, and `jsonb` would turn `1e300` into 301 digits.
+over exact values, and `jsonb` would turn `1e300` into 301 digits. The audit is partitioned by months, and its partitions are
+made and retired by functions (`migrations/audit.sql`).
 """
 
 from __future__ import annotations
+
+import re
 
 from sqlalchemy import (
     JSON,
@@ -15,7 +18,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
-    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -37,6 +39,7 @@ __all__ = [
     "erasure_subject",
     "generation",
     "in_schema",
+    "is_partition",
     "policy_rule",
     "policy_signature",
     "policy_version",
@@ -54,6 +57,9 @@ METADATA = MetaData(
         "ix": "%(table_name)s_%(column_0_name)s_idx",
     }
 )
+
+BY_MONTH = "RANGE (masked_at)"
+_PARTITION = re.compile(r"audit_(entry|note)_(default|\d{4}_\d{2})")
 
 policy_version = Table(
     "policy_version",
@@ -148,7 +154,7 @@ audit_entry = Table(
     Column("policy_seal", Text, nullable=False),
     Column("shape_version", BigInteger),
     Column("key_epoch", Integer, nullable=False),
-    Column("masked_at", DateTime(timezone=True), nullable=False),
+    Column("masked_at", DateTime(timezone=True), primary_key=True),
     Column("worker", Text, nullable=False),
     Column("program", Text, nullable=False),
     Column("accepted", JSON(none_as_null=True)),
@@ -156,6 +162,7 @@ audit_entry = Table(
     CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name="offsets"),
     CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name="counts"),
     Index("audit_entry_masked_at_idx", "masked_at"),
+    postgresql_partition_by=BY_MONTH,
 )
 """One row per batch, which `cdc_masker.events.AuditEntry` describes; entries are made from rows byte by byte as they were."""
 
@@ -166,25 +173,19 @@ audit_note = Table(
     Column("incarnation", Text, primary_key=True),
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("first_offset", BigInteger, primary_key=True, autoincrement=False),
     Column("record_offset", BigInteger, primary_key=True, autoincrement=False),
-    Column("first_offset", BigInteger, nullable=False),
     Column("record_timestamp", BigInteger, nullable=False),
     Column("fate", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("place", Text),
-    ForeignKeyConstraint(
-        ["generation", "incarnation", "topic", "partition", "first_offset"],
-        [
-            "audit_entry.generation",
-            "audit_entry.incarnation",
-            "audit_entry.topic",
-            "audit_entry.partition",
-            "audit_entry.first_offset",
-        ],
-        name="audit_note_entry_fkey",
-    ),
+    Column("masked_at", DateTime(timezone=True), primary_key=True),
+    postgresql_partition_by=BY_MONTH,
 )
-"""One row per record that was not published; `first_offset` is its batch's, `record_timestamp` Kafka's, in milliseconds."""
+"""One row per record that was not published; `first_offset` and `masked_at` are its batch's, `record_timestamp` Kafka's, in ms.
+
+No foreign key: an entry's hash covers its notes.
+"""
 
 subject_key = Table(
     "subject_key",
@@ -251,7 +252,7 @@ receipt = Table(
     Column("reason", Text, nullable=False),
     Column("detail", JSON, nullable=False),
 )
-"""What somebody did: `erase`, `reveal`, `destroy`, `weaken`. `about` names a domain, a column, a key or a version."""
+"""What somebody did: `erase`, `reveal`, `destroy`, `weaken`, `retire`. `about`: a domain, column, key, version or month."""
 
 APPEND_ONLY = (
     "policy_version",
@@ -262,6 +263,11 @@ APPEND_ONLY = (
     "erasure_subject",
     "receipt",
 )
+
+
+def is_partition(table: str) -> bool:
+    """Whether a table of the catalog is a partition, which is not declared here: they come and go."""
+    return _PARTITION.fullmatch(table) is not None
 
 
 def in_schema(schema: str) -> MetaData:

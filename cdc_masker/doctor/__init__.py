@@ -11,6 +11,7 @@ import time
 
 from cdc_masker.catalog import open_catalog, read_public_key
 from cdc_masker.connect import Connector
+from cdc_masker.doctor.audit import of_partitioning
 from cdc_masker.doctor.catalog import of_catalog
 from cdc_masker.doctor.connections import of_connections
 from cdc_masker.doctor.connector import of_connector
@@ -58,7 +59,8 @@ async def _catalog(settings: Settings) -> list[Finding]:
     keys = [read_public_key(settings.policy_key_file)] if settings.policy_key_file else []
     async with open_catalog(settings) as catalog:
         condition, verification = await catalog.guarding.condition(), await catalog.verifier.verify(keys)
-    return list(of_catalog(condition, verification, signatures_required=bool(keys)))
+        partitioning = await catalog.partitions.partitioning()
+    return [*of_catalog(condition, verification, signatures_required=bool(keys)), *of_partitioning(partitioning)]
 
 
 async def _source(settings: Settings) -> list[Finding]:

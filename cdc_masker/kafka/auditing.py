@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 _ENTRIES_AT_ONCE = 500
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
+_ROOM_SECONDS = 86_400.0
+_ROOM_RETRY_SECONDS = 60.0
 _MEASURE_SECONDS = 1.0
 _OFFSETS_PER_ENTRY = 2  # an entry and the marker of its transaction
 
@@ -49,6 +52,7 @@ class AuditCopier:
         self._settings = settings
         self._store = store
         self._consumer: Any = None
+        self._room_is_due = 0.0
 
     async def run(self) -> None:
         """Copies for ever. Raises what is a bug or an entry that can't be read; a server that is away is waited for."""
@@ -67,6 +71,7 @@ class AuditCopier:
         try:
             copied: dict[TopicPartition, int] = {}
             while True:
+                await self._make_room()
                 await self._copy(copied)
         finally:
             await self._consumer.stop()
@@ -79,6 +84,18 @@ class AuditCopier:
             except KafkaError as error:
                 logger.warning("the audit topic can't be read yet (%s); trying again", type(error).__name__)
                 await asyncio.sleep(_POLL_SECONDS)
+
+    async def _make_room(self) -> None:
+        """Once a day. Without room of their own, rows are stored all the same."""
+        if time.monotonic() < self._room_is_due:
+            return
+        seconds = _ROOM_SECONDS
+        try:
+            await self._store.make_room()
+        except (TransientError, SetupError) as error:
+            seconds = _ROOM_RETRY_SECONDS
+            logger.warning("partitions of the audit can't be made ahead yet: %s; trying again in %g s", error, seconds)
+        self._room_is_due = time.monotonic() + seconds
 
     async def _copy(self, copied: dict[TopicPartition, int]) -> None:
         """Copies what is there; `copied` holds the committed positions."""

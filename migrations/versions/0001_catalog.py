@@ -4,10 +4,10 @@ Revision ID: catalog_0001
 
 Everything belongs to the owner role, which can't log in. What is append-only refuses UPDATE, DELETE and TRUNCATE by
 triggers that fire for everybody, the owner and a replicating superuser included. Versions are inserted and signed by the
-functions of `releases.sql` only, and what is about subjects is changed by those of `subjects.sql`. What is news to workers is
-told on a channel with the schema's name. Where the login may make event triggers, `guard.sql` keeps all of it from being
-altered or dropped. Going down works while the tables are empty; the roles stay, since other databases of the cluster may use
-them.
+functions of `releases.sql` only, and what is about subjects is changed by those of `subjects.sql`. The audit is partitioned by
+months, which the functions of `audit.sql` make and retire. What is news to workers is told on a channel with the schema's name.
+Where the login may make event triggers, `guard.sql` keeps all of it from being altered or dropped. Going down works while the
+tables are empty; the roles stay, since other databases of the cluster may use them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ down_revision = None
 branch_labels = "catalog"
 depends_on = None
 
-FUNCTIONS = [Path(__file__).parents[1] / name for name in ("releases.sql", "subjects.sql")]
+SCRIPTS = [Path(__file__).parents[1] / name for name in ("releases.sql", "subjects.sql", "audit.sql")]
 GUARD = Path(__file__).parents[1] / "guard.sql"
 READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_note")
 OF_SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
@@ -35,13 +35,18 @@ FOR_WORKERS = (
     "subject_keys(json, text, text, integer, bigint)",
     "worker_is_here(uuid, text, bigint, double precision)",
     "worker_leaves(uuid)",
+    "make_audit_partitions()",
 )
 FOR_CUSTODIANS = ("begin_erasure(json, text)", "complete_erasure(bigint[], json)", "write_receipt(text, text, text, json)")
+FOR_RETENTION = ("retire_audit(json)",)
+FOR_LOOKING = ("missing_audit_partitions()", "misplaced_audit_months()")
+HELPERS = ("policy_seal(text[])", "make_audit_partition(text, text, text)")
+FUNCTIONS = (*FOR_MIGRATORS, *FOR_SIGNERS, *FOR_WORKERS, *FOR_CUSTODIANS, *FOR_RETENTION, *FOR_LOOKING, *HELPERS)
 
 
 def upgrade() -> None:
     schema = str(op.get_context().version_table_schema)
-    for role in ("migrator", "signer", "worker", "auditor", "custodian"):
+    for role in ("migrator", "signer", "worker", "auditor", "custodian", "retention"):
         op.execute(_make_role(f"{schema}_{role}"))
     op.execute(f'ALTER TABLE "{schema}".alembic_version OWNER TO "{schema}_owner"')
     op.execute(f'SET LOCAL ROLE "{schema}_owner"')
@@ -49,9 +54,9 @@ def upgrade() -> None:
     _make_tables_of_subjects(schema)
     _make_append_only(schema)
     _make_told(schema)
-    for functions in FUNCTIONS:
-        for statement in functions.read_text().split("\n\n\n"):
-            op.execute(statement.replace("SCHEMA.", f'"{schema}".'))
+    for script in SCRIPTS:
+        for statement in script.read_text().split("\n\n\n"):
+            op.execute(statement.replace("SCHEMA.", f'"{schema}".').replace("GUARD.", f'"{schema}_guard".'))
     _grant(schema)
     op.execute("RESET ROLE")
     op.execute(GUARD.read_text().replace("@catalog@", schema))
@@ -74,7 +79,7 @@ DO $$ BEGIN
   END IF;
 END $$"""
         )
-    for function in (*FOR_MIGRATORS, *FOR_SIGNERS, *FOR_WORKERS, *FOR_CUSTODIANS, "policy_seal(text[])"):
+    for function in FUNCTIONS:
         op.execute(f'DROP FUNCTION "{schema}".{function}')
     for table in reversed(TABLES):
         op.drop_table(table, schema=schema)
@@ -195,32 +200,40 @@ def _make_tables(schema: str) -> None:
         sa.Column("program", sa.Text, nullable=False),
         sa.Column("accepted", sa.JSON),
         sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
-        sa.PrimaryKeyConstraint("generation", "incarnation", "topic", "partition", "first_offset", name="audit_entry_pkey"),
+        sa.PrimaryKeyConstraint(
+            "generation", "incarnation", "topic", "partition", "first_offset", "masked_at", name="audit_entry_pkey"
+        ),
         sa.CheckConstraint("first_offset >= 0 AND last_offset >= first_offset", name=op.f("audit_entry_offsets_check")),
         sa.CheckConstraint("least(masked, control, quarantined, dropped) >= 0", name=op.f("audit_entry_counts_check")),
         schema=schema,
+        postgresql_partition_by="RANGE (masked_at)",
     )
     op.create_index("audit_entry_masked_at_idx", "audit_entry", ["masked_at"], schema=schema)
-    entry = ["generation", "incarnation", "topic", "partition", "first_offset"]
     op.create_table(
         "audit_note",
         sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("incarnation", sa.Text, nullable=False),
         sa.Column("topic", sa.Text, nullable=False),
         sa.Column("partition", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("first_offset", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("record_offset", sa.BigInteger, autoincrement=False, nullable=False),
-        sa.Column("first_offset", sa.BigInteger, nullable=False),
         sa.Column("record_timestamp", sa.BigInteger, nullable=False),
         sa.Column("fate", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("place", sa.Text),
+        sa.Column("masked_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint(
-            "generation", "incarnation", "topic", "partition", "record_offset", name="audit_note_pkey"
-        ),
-        sa.ForeignKeyConstraint(
-            entry, [f"{schema}.audit_entry.{column}" for column in entry], name="audit_note_entry_fkey"
+            "generation",
+            "incarnation",
+            "topic",
+            "partition",
+            "first_offset",
+            "record_offset",
+            "masked_at",
+            name="audit_note_pkey",
         ),
         schema=schema,
+        postgresql_partition_by="RANGE (masked_at)",
     )
 
 
@@ -327,8 +340,8 @@ END $$"""
 
 
 def _grant(schema: str) -> None:
-    roles = ("worker", "migrator", "signer", "auditor", "custodian")
-    worker, migrator, signer, auditor, custodian = (f'"{schema}_{role}"' for role in roles)
+    roles = ("worker", "migrator", "signer", "auditor", "custodian", "retention")
+    worker, migrator, signer, auditor, custodian, retention = (f'"{schema}_{role}"' for role in roles)
     policies = ("policy_version", "policy_rule", "policy_signature")
 
     def named(*names: str) -> str:
@@ -336,12 +349,11 @@ def _grant(schema: str) -> None:
 
     read_by_auditors = (*READ_BY_WORKERS, *OF_SUBJECTS[1:], "alembic_version")
     read_by_custodians = (*policies, "generation", *OF_SUBJECTS)
-    functions = (*FOR_MIGRATORS, *FOR_SIGNERS, *FOR_WORKERS, *FOR_CUSTODIANS)
     for statement in (
         f'REVOKE ALL ON SCHEMA "{schema}" FROM PUBLIC',
         f"REVOKE ALL ON TABLE {named(*TABLES, 'alembic_version')} FROM PUBLIC",
-        f"REVOKE ALL ON FUNCTION {named('refuse_change()', 'tell()', 'policy_seal(text[])', *functions)} FROM PUBLIC",
-        f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {signer}, {auditor}, {custodian}',
+        f"REVOKE ALL ON FUNCTION {named('refuse_change()', 'tell()', *FUNCTIONS)} FROM PUBLIC",
+        f'GRANT USAGE ON SCHEMA "{schema}" TO {worker}, {migrator}, {signer}, {auditor}, {custodian}, {retention}',
         f"GRANT SELECT ON {named(*READ_BY_WORKERS, 'alembic_version')} TO {worker}",
         f"GRANT INSERT ON {named('generation', 'audit_entry', 'audit_note')} TO {worker}",
         f"GRANT EXECUTE ON FUNCTION {named(*FOR_WORKERS)} TO {worker}",
@@ -353,5 +365,8 @@ def _grant(schema: str) -> None:
         f"GRANT SELECT (domain, key_epoch, name, created_at) ON {named('subject_key')} TO {auditor}",
         f"GRANT SELECT ON {named(*read_by_custodians)} TO {custodian}",
         f"GRANT EXECUTE ON FUNCTION {named(*FOR_CUSTODIANS)} TO {custodian}",
+        f"GRANT SELECT ON {named('audit_entry', 'audit_note', 'receipt')} TO {retention}",
+        f"GRANT EXECUTE ON FUNCTION {named(*FOR_RETENTION)} TO {retention}",
+        f"GRANT EXECUTE ON FUNCTION {named(*FOR_LOOKING)} TO {worker}, {auditor}",
     ):
         op.execute(statement)

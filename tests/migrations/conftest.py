@@ -9,7 +9,7 @@ import pytest
 
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
-from tests.migrations.kit import Revisions
+from tests.migrations.kit import Revisions, query
 
 
 @pytest.fixture
@@ -20,6 +20,22 @@ def database(fresh_database: Callable[[str], Database]) -> Database:
 @pytest.fixture
 def settings(database: Database) -> Settings:
     return load(database_url=database.dsn, database_ssl="disable")
+
+
+@pytest.fixture
+def login(database: Database, settings: Settings, unique: Callable[[str], str]) -> Callable[[str], str]:
+    """Makes a login role with one of the catalog's roles, and gives its address."""
+
+    def make(role: str) -> str:
+        name = unique(role)
+        query(
+            database.dsn,
+            f"CREATE ROLE {name} LOGIN PASSWORD 'pw' IN ROLE {settings.database_schema}_{role}",
+            "SELECT 1",
+        )
+        return database.dsn_of(name, "pw")
+
+    return make
 
 
 @pytest.fixture

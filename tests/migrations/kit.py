@@ -10,6 +10,12 @@ from typing import Any
 
 import asyncpg
 
+OFF, ON = (
+    f"ALTER EVENT TRIGGER cdc_masker_guard_alter {done}; ALTER EVENT TRIGGER cdc_masker_guard_drop {done}"
+    for done in ("DISABLE", "ENABLE ALWAYS")
+)
+"""Takes the guard away, and brings it back."""
+
 
 @dataclass(frozen=True)
 class Revisions:

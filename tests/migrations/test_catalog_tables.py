@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateTable
 from cdc_masker.catalog import commands
 from cdc_masker.catalog.database import open_engine
 from cdc_masker.catalog.releases import DIALECT_URL
-from cdc_masker.catalog.tables import APPEND_ONLY, in_schema
+from cdc_masker.catalog.tables import APPEND_ONLY, in_schema, is_partition
 from cdc_masker.errors import SetupError
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
@@ -38,7 +38,7 @@ def compared(settings: Settings) -> list[Any]:
     def compare(connection: Connection) -> list[Any]:
         options = {
             "include_schemas": True,
-            "include_name": lambda name, kind, _: kind != "schema" or name == schema,
+            "include_name": lambda name, kind, _: name == schema if kind == "schema" else not is_partition(name or ""),
             "version_table_schema": schema,
             "compare_type": True,
         }
@@ -109,7 +109,6 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
     needs = {
         "policy_rule": "policy_version",
         "policy_signature": "policy_version",
-        "audit_note": "audit_entry",
         "erasure_subject": "erasure",
         "erasure_offset": "erasure",
     }
@@ -120,7 +119,7 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
     rows["receipt"] = "(default, now(), 'me', 'reveal', 'r', null, 'why', '{}')"
     rows["policy_rule"] = "(1, '*', 's', 't', 'c', '', false, null, 'null', '{}', false, false, false)"
     rows["policy_signature"] = "(1, 'k', now(), 's')"
-    rows["audit_note"] = "(1, 'i', 't', 0, 0, 0, 0, 'quarantined', 'not_json')"
+    rows["audit_note"] = "(1, 'i', 't', 0, 0, 0, 0, 'quarantined', 'not_json', null, now())"
     for each in filter(None, (needs.get(table), table)):
         query(database.dsn, f"INSERT INTO cdc_masker.{each} VALUES {rows[each]}")
     with pytest.raises(SetupError, match=r"policy_rule|is not empty"):

@@ -23,23 +23,7 @@ ASKED = """'[{{"place": 0, "domain": "d", "epoch": 1, "name": "{name}", "candida
 SUBJECT = """'[{{"domain": "d", "name": "{name}"}}]'"""
 WORKER_ID = "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'"
 ENTRY = "(1, 'i', 't', 0, {offset}, {offset}, 1, 0, 0, 0, '[]', '{{}}', '', '', 0, '', '', null, 1, now(), '', '')"
-NOTE = "(1, 'i', 't', 0, {offset}, {offset}, 0, 'quarantined', 'not_json')"
-
-
-@pytest.fixture
-def login(database: Database, settings: Settings, unique: Callable[[str], str]) -> Callable[[str], str]:
-    """Makes a login role with one of the catalog's roles, and gives its address."""
-
-    def make(role: str) -> str:
-        name = unique(role)
-        query(
-            database.dsn,
-            f"CREATE ROLE {name} LOGIN PASSWORD 'pw' IN ROLE {settings.database_schema}_{role}",
-            "SELECT 1",
-        )
-        return database.dsn_of(name, "pw")
-
-    return make
+NOTE = "(1, 'i', 't', 0, {offset}, {offset}, 0, 'quarantined', 'not_json', null, now())"
 
 
 @pytest.fixture
@@ -189,7 +173,8 @@ def test_the_auditor_only_reads(filled: Database, login: Callable[[str], str]) -
 def test_the_owner_cannot_log_in_and_others_see_nothing(filled: Database, unique: Callable[[str], str]) -> None:
     can = query(filled.dsn, "SELECT rolname::text, rolcanlogin, rolsuper FROM pg_roles WHERE rolname ~ '^cdc_masker_'")
     assert sorted(can) == [
-        (f"cdc_masker_{role}", False, False) for role in ("auditor", "custodian", "migrator", "owner", "signer", "worker")
+        (f"cdc_masker_{role}", False, False)
+        for role in ("auditor", "custodian", "migrator", "owner", "retention", "signer", "worker")
     ]
     stranger = unique("stranger")
     query(filled.dsn, f"CREATE ROLE {stranger} LOGIN PASSWORD 'pw'", "SELECT 1")
