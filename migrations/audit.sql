@@ -112,6 +112,13 @@ BEGIN
       SELECT FROM SCHEMA.audit_entry AS entry
       WHERE entry.generation = run.generation AND entry.incarnation = run.incarnation AND entry.topic = run.topic
         AND entry.partition = run.partition AND entry.first_offset = run.last_offset + 1 AND entry.previous = run.head
+    ) AND NOT EXISTS (
+      SELECT FROM SCHEMA.receipt CROSS JOIN LATERAL json_to_recordset(detail->'runs') AS gone (
+        generation integer, incarnation text, topic text, partition integer, first_offset bigint, previous text
+      )
+      WHERE receipt.kind = 'retire' AND gone.generation = run.generation AND gone.incarnation = run.incarnation
+        AND gone.topic = run.topic AND gone.partition = run.partition AND gone.first_offset = run.last_offset + 1
+        AND gone.previous = run.head
     )
   ) THEN
     RAISE EXCEPTION 'the manifest of month % does not fit the chains', named;

@@ -8,7 +8,7 @@ names its hash.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,14 +24,19 @@ from cdc_masker.errors import SetupError
 from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import encode_entry, entry_hash
 from cdc_masker.exports import BadExport, Exporter, Manifest, Run, decode_manifest
-from cdc_masker.heads import Chain
 
 __all__ = ["Retention"]
 
 _AT_ONCE = 1000
 
-_Ends = Mapping[tuple[Chain, int], str]
-"""The heads of runs that were taken out before, by chain and last offset."""
+
+class _Gone:
+    """The runs that were taken out before: what each begins with and ends with, by chain and offset."""
+
+    def __init__(self, manifests: Iterable[Manifest]) -> None:
+        runs = [run for manifest in manifests for run in manifest.runs]
+        self.previous = {(run.chain, run.first_offset): run.previous for run in runs}
+        self.heads = {(run.chain, run.last_offset): run.head for run in runs}
 
 
 class Retention:
@@ -54,10 +59,9 @@ class Retention:
             begin = (month + timedelta(days=31)).replace(day=1)
             name = f"{month:%Y-%m}"
             exporter = Exporter(name, 1 + sum(each.month == name for each in retired))
-            ends = {(run.chain, run.last_offset): run.head for each in retired for run in each.runs}
             try:
                 with nullcontext() if dry_run else ExportFile(directory) as file:
-                    manifest = await self._export(exporter, month, begin, ends, file)
+                    manifest = await self._export(exporter, month, begin, _Gone(retired), file)
             except OSError as error:
                 raise SetupError(f"{directory} can't be written ({error.strerror}); correct --to") from None
             if not manifest.entries:
@@ -68,7 +72,7 @@ class Retention:
             yield manifest
 
     async def _export(
-        self, exporter: Exporter, month: datetime, end: datetime, ends: _Ends, file: ExportFile | None
+        self, exporter: Exporter, month: datetime, end: datetime, gone: _Gone, file: ExportFile | None
     ) -> Manifest:
         """Exports a month into the file, and keeps that if there was anything to export."""
         async for entry in self._entries(month, end):
@@ -77,7 +81,7 @@ class Retention:
                 file.write(line)
         manifest = exporter.manifest()
         for run in manifest.runs:
-            await self._check(run, ends)
+            await self._check(run, gone)
         if file is not None and manifest.entries:
             file.keep(manifest)
         return manifest
@@ -96,17 +100,21 @@ class Retention:
     async def _goes_on(self, entry: AuditEntry) -> bool:
         return await self._audit.following(*_chain(entry), entry.first_offset) is not None
 
-    async def _check(self, run: Run, ends: _Ends) -> None:
+    async def _check(self, run: Run, gone: _Gone) -> None:
         """That the run joins what came before it and what follows."""
         chain = (run.generation, run.incarnation, run.topic, run.partition)
         place = f"{run.topic}/{run.partition} (generation {run.generation}, incarnation {run.incarnation})"
         before = await self._audit.ending_at(*chain, run.first_offset - 1)
-        head = ends.get((run.chain, run.first_offset - 1), "") if before is None else entry_hash(encode_entry(before))
+        head = gone.heads.get((run.chain, run.first_offset - 1), "") if before is None else entry_hash(encode_entry(before))
         if run.previous != head:
             raise BadExport(f"{place} offset {run.first_offset}", "what came before is not what this entry names, or is gone")
         after = await self._audit.following(*chain, run.last_offset)
-        if after is None or (after.first_offset, after.previous) != (run.last_offset + 1, run.head):
-            raise BadExport(f"{place} offset {run.last_offset + 1}", "what follows does not name the entry before, or is gone")
+        following = run.last_offset + 1
+        named = gone.previous.get((run.chain, following))
+        if after is not None and after.first_offset == following:
+            named = after.previous
+        if run.head != named:
+            raise BadExport(f"{place} offset {following}", "what follows does not name the entry before, or is gone")
 
     async def _first(self, begin: datetime, end: datetime) -> datetime | None:
         """When the first entry from `begin` to before `end` was masked."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from cdc_masker.cli.audit import receipts, show, verify
+from cdc_masker.cli.audit import receipts, retire, show, verify
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Look at the audit.", no_args_is_help=True)
 app.command("show")(show.show)
 app.command("receipts")(receipts.receipts)
+app.command("retire")(retire.retire)
 app.command("verify")(verify.verify)
 
 

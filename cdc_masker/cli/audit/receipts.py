@@ -17,7 +17,7 @@ __all__ = ["receipts"]
 
 
 def receipts(
-    kind: Annotated[str | None, typer.Option(help="Only of this kind: erase, reveal, destroy or weaken.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: erase, reveal, destroy, weaken or retire.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many receipts.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all members.")] = False,
 ) -> None:
