@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from cdc_masker.audit.chains import Told, Trail
@@ -24,7 +25,7 @@ from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.ports import Unreadable
 
-__all__ = ["KEYS", "TOPIC", "World", "event", "link", "masker", "policies", "raw_records", "verify_lives"]
+__all__ = ["KEYS", "TOPIC", "World", "documented_script", "event", "link", "masker", "policies", "raw_records", "verify_lives"]
 
 TOPIC = "shop.shop.customers"
 KEYS: Keyring = new_keyring()
@@ -198,6 +199,12 @@ def as_record(outcome: Outcome, at: int) -> Record:
     """The masked record at that offset of its topic."""
     assert outcome.target is not None
     return Record(outcome.target, outcome.partition, at, outcome.timestamp, outcome.key, outcome.value, outcome.headers)
+
+
+def documented_script() -> str:
+    """The script in docs/audit.md that checks a proof."""
+    page = Path(__file__).parents[1] / "docs" / "audit.md"
+    return page.read_text().partition("<!-- tested: check_proof.py -->\n```python\n")[2].partition("```")[0]
 
 
 def _published(outcomes: Iterable[Outcome]) -> list[Outcome]:

@@ -23,10 +23,10 @@ from cdc_masker.evidence import leaf, leaf_of
 from cdc_masker.heads import Chain
 from cdc_masker.pipeline import HEADER
 
-__all__ = ["Made", "MaskedCopy", "NotCheckable", "RawLog", "Recompute", "check", "leaf_hash", "skip"]
+__all__ = ["Made", "MaskedCopy", "NotCheckable", "RawLog", "Recompute", "check", "leaf_data", "read_origin", "skip"]
 
 _AHEAD = 16  # masked records that are looked at to tell one that is out of place from others that are gone
-_NUMBER = rb"(0|[1-9][0-9]{0,18})"
+_NUMBER = rb"(0|[1-9][0-9]{0,17})"
 _ORIGIN = re.compile(
     rb"v=1;p=%b;o=%b;g=%b;pv=%b;ke=%b(?:;sv=%b)?(;f=control)?" % (_NUMBER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _NUMBER)
 )
@@ -137,7 +137,7 @@ class MaskedCopy:
 
     def _made(self, records: Iterable[Record]) -> Iterator[Made]:
         for record in records:
-            made = _read(record)
+            made = read_origin(record)
             if made is None or (made.partition, made.generation) != (self._chain.partition, self._chain.generation):
                 problem = f"offset {record.offset} of {record.topic} is no record of this copy"
                 self._report.found(Code.FOREIGN, self._chain, None if made is None else made.offset, problem)
@@ -221,13 +221,12 @@ def skip(last_offset: int, masked: MaskedCopy | None, raw: RawLog | None) -> Non
         raw.skip(last_offset)
 
 
-def leaf_hash(one: Made | Note) -> bytes:
-    """The hash of the leaf of a masked record, or of a note."""
+def leaf_data(one: Made | Note) -> bytes:
+    """The leaf of a masked record, or of a note."""
     if isinstance(one, Note):
-        return merkle.leaf_hash(leaf_of(one))
+        return leaf_of(one)
     record = one.record
-    found = leaf(one.offset, one.fate, None, None, record.timestamp, record.key, record.value, record.headers)
-    return merkle.leaf_hash(found)
+    return leaf(one.offset, one.fate, None, None, record.timestamp, record.key, record.value, record.headers)
 
 
 class _Look:
@@ -303,7 +302,7 @@ class _Look:
         return self._gap is not None and self._gap[0] <= offset
 
     def _made(self, one: Made | Note) -> None:
-        self._leaves.append(leaf_hash(one))
+        self._leaves.append(merkle.leaf_hash(leaf_data(one)))
         self._fates[one.fate] += 1
         entry = self._entry
         if isinstance(one, Made) and (one.policy_version, one.key_epoch, one.shape_version) != (
@@ -333,8 +332,8 @@ def _notes(entry: AuditEntry) -> list[Note]:
     return sorted(notes, key=lambda note: note.offset)
 
 
-def _read(record: Record) -> Made | None:
-    """What the header says; None if it is not ours."""
+def read_origin(record: Record) -> Made | None:
+    """A masked record and what its header says; None if the header is not ours."""
     if not record.headers or record.headers[-1][0] != HEADER:
         return None
     found = _ORIGIN.fullmatch(record.headers[-1][1] or b"")

@@ -89,15 +89,15 @@ class PostgresTrail:
                 found[chain] = Extent(last, extent.successor)
         return found
 
-    async def rows(self, chain: Chain, through: int) -> AsyncIterator[list[AuditEntry | Unreadable]]:
-        """The chain's rows that begin at that offset or before, in pages."""
+    async def rows(self, chain: Chain, through: int, start: int = 0) -> AsyncIterator[list[AuditEntry | Unreadable]]:
+        """The chain's rows that begin from offset `start` to `through`, both included, in pages."""
         before: tuple[int, datetime] | None = None
         while True:
             async with self._database.transaction() as connection:
-                wanted = _after(audit_entry, chain, before).where(audit_entry.c.first_offset <= through)
+                wanted = _after(audit_entry, chain, before).where(audit_entry.c.first_offset.between(start, through))
                 rows = (await connection.execute(wanted.limit(_ROWS_AT_ONCE))).all()
                 last = (rows[-1].first_offset, rows[-1].masked_at) if len(rows) == _ROWS_AT_ONCE else None
-                notes = _after(audit_note, chain, before).where(audit_note.c.first_offset <= through)
+                notes = _after(audit_note, chain, before).where(audit_note.c.first_offset.between(start, through))
                 if last is not None:
                     notes = notes.where(
                         tuple_(audit_note.c.first_offset, audit_note.c.masked_at) <= tuple_(*map(literal, last))
@@ -107,6 +107,26 @@ class PostgresTrail:
             if last is None:
                 return
             before = last
+
+    async def covering(self, topic: str, generation: int, partition: int, offset: int) -> list[tuple[Chain, int]]:
+        """The chains that cover that offset, and the first offset of the entry that does."""
+        entry = audit_entry.c
+        wanted = select(*(entry[name] for name in _CHAIN), entry.first_offset).where(
+            *(entry[name] == value for name, value in zip(_CHAIN, (generation, topic, partition), strict=False)),
+            entry.first_offset <= offset,
+            entry.last_offset >= offset,
+        )
+        async with self._database.transaction() as connection:
+            return [(Chain(*row[:4]), row[4]) for row in await connection.execute(wanted)]
+
+    async def published_before(self, chain: Chain, offset: int) -> int:
+        """How many records the chain's entries before that one published, as far as they are here."""
+        entry = audit_entry.c
+        wanted = select(func.coalesce(func.sum(entry.masked + entry.control), 0)).where(
+            *(entry[name] == value for name, value in zip(_CHAIN, chain, strict=True)), entry.first_offset < offset
+        )
+        async with self._database.transaction() as connection:
+            return int((await connection.execute(wanted)).scalar_one())
 
     async def retired(self) -> list[Manifest]:
         """What retention took, as its receipts tell. Raises `BadExport` for a receipt that tells nothing."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from tests.copies import documented_script
 from tests.integration.conftest import Deploy
 from tests.integration.kit import CANARY, Deployment, event, until
 
@@ -60,11 +63,29 @@ def test_what_workers_leave_verifies_and_recomputes_and_what_is_changed_is_named
     assert "seed 7" in out
     assert "the audit fits all that was looked at" in out
 
+    for offset in (20, 21, 24):  # masked, masked, quarantined
+        code, out, problem = deployment.run(
+            "audit", "prove", "--topic", deployment.topic, "--partition", "1", "--offset", str(offset)
+        )
+        assert code == 0, problem
+        assert script(deployment, out) == 0
+        assert CANARY not in out
+        assert script(deployment, out.replace(f'"offset": {offset}', f'"offset": {offset + 1}')) != 0
+    code, _, problem = deployment.run("audit", "prove", "--topic", deployment.topic, "--partition", "1", "--offset", "9999")
+    assert (code, problem.count("the audit has no row for offset 9999")) == (2, 1)
+
     forge(deployment)
     code, report = verify(deployment)
     assert code == 1
     assert places(report) == {("extra", 0, 9000)}
     assert CANARY not in json.dumps(report)
+
+
+def script(deployment: Deployment, proof: str) -> int:
+    """What the script in the docs says of a proof."""
+    (deployment.home / "check_proof.py").write_text(documented_script())
+    (deployment.home / "proof.json").write_text(proof)
+    return subprocess.run([sys.executable, "-I", "check_proof.py", "proof.json"], cwd=deployment.home).returncode
 
 
 def forge(deployment: Deployment) -> None:

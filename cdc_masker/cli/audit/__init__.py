@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cdc_masker.cli.audit import receipts, retire, show, verify
+from cdc_masker.cli.audit import prove, receipts, retire, show, verify
 
 __all__ = ["app"]
 
@@ -13,6 +13,7 @@ app.command("show")(show.show)
 app.command("receipts")(receipts.receipts)
 app.command("retire")(retire.retire)
 app.command("verify")(verify.verify)
+app.command("prove")(prove.prove)
 
 
 @app.callback()
