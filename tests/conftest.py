@@ -7,9 +7,12 @@ wiped when all processes are done; a file of tests stays in one process, and so 
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
+import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not is_xdist_worker(session):
         with Stack(session.config.stash[_STACK]) as stack:
             stack.kill("connect")  # what its connectors would settle is wiped with them
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that runs in this process conceals exceptions from then on; the next test is not to notice."""
+    for module, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook"), (logging, "raiseExceptions")):
+        monkeypatch.setattr(module, hook, getattr(module, hook))
+    make = logging.getLogRecordFactory()
+    yield
+    logging.setLogRecordFactory(make)
 
 
 @pytest.fixture(scope="session")
