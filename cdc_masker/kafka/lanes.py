@@ -1,13 +1,7 @@
 """The source partitions that this worker has now, each as a lane: what is open for it and how far it has come.
 
-A lane lives from one assignment to the next revocation. It opens in this order, which is what makes it exactly once:
-
-1. make sure that the output has the partition, and that all of it is made with keys of one epoch;
-2. start the publisher: that ends the work of every earlier one and settles its open transaction;
-3. only then read the committed offset, decide where to go on, and wait for a policy at least as new;
-4. compare the head of the audit chain, which is stored with the offset, with the audit's last row; rows that are still on their
-   way are awaited while masking goes on;
-5. seek there. From now on batches come in.
+A lane lives from one assignment to the next revocation. It opens as `kafka.opening` tells, and then seeks to where it has to go
+on: from then on batches come in.
 
 What always holds: a batch is published only when it starts exactly at the offset that the lane expects and comes from the
 seek of this very assignment; any other is dropped unpublished (a late one) or ends the process (a gap: a bug). A lane that
@@ -26,29 +20,19 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from cdc_masker import evidence, metrics
-from cdc_masker.errors import PolicyError, SetupError, TransientError, UnverifiedError
+from cdc_masker.errors import PolicyError, SetupError, TransientError
 from cdc_masker.events import AuditEntry, Fate, Outcome, Record
 from cdc_masker.kafka import steps
-from cdc_masker.kafka.checkpoints import (
-    Checkpoint,
-    PartitionHalted,
-    Resumption,
-    check_epoch,
-    check_head,
-    halted_by_audit,
-    halted_by_incarnation,
-    resume,
-)
+from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, halted_by_incarnation
 from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.lines import PartitionLog
+from cdc_masker.kafka.opening import Opened, compare_later, open_partition
 from cdc_masker.kafka.parts import Parts
-from cdc_masker.kafka.publisher import Fenced, Publication, Publisher
+from cdc_masker.kafka.publisher import Fenced, Publication
 from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.subjects import Unconfirmed
-from cdc_masker.policies import EMPTY
 from cdc_masker.subjects import Log
 
 __all__ = ["Batch", "Lane", "Lanes", "State"]
@@ -57,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 _DEPTH = 2  # batches of a lane in this process: one that is being masked or published, one that waits
 _GRACE_SECONDS = 5.0
-_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +77,13 @@ class Lane:
         self._parts = parts
         self._seek = seek
         self._log = PartitionLog(logger, partition.topic, partition.partition)
-        self._publisher: Publisher | None = None
+        self._opened: Opened | None = None
         self._work: asyncio.Task[None] | None = None
         self._comparing: asyncio.Task[None] | None = None
-        self._largest = 0
-        self._began = EMPTY
         self._halted: str | None = None
         self.partition = partition
         self.epoch = epoch
         self.state = State.OPENING
-        self.incarnation = ""
         self.next = 0
         self.head = ""
         self.pending = 0
@@ -113,6 +93,11 @@ class Lane:
 
     def __str__(self) -> str:
         return f"{self.partition.topic}[{self.partition.partition}]"
+
+    @property
+    def incarnation(self) -> str:
+        """The id of the source topic when the lane opened."""
+        return "" if self._opened is None else self._opened.incarnation
 
     @property
     def hungry(self) -> bool:
@@ -162,15 +147,18 @@ class Lane:
                 await asyncio.wait([work], timeout=_GRACE_SECONDS)  # it aborts, and needs its publisher for that
         with suppress(asyncio.CancelledError):
             await self._opening
-        if self._publisher is not None:
-            await self._publisher.stop()
+        if self._opened is not None:
+            await self._opened.publisher.stop()
         steps.reach(Step.CLOSED)
 
     # Opening
 
     async def _open(self) -> None:
         try:
-            resumption = await self._resume()
+            self._opened = opened = await open_partition(self._parts, self.partition, self._log)
+            resumption = opened.resumption
+            if not opened.compared:
+                self._comparing = asyncio.create_task(self._compare(opened))
             steps.reach(Step.POSITION_FOUND)
             while self._parts.maskers.policy.version < resumption.policy:
                 self._log.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
@@ -189,90 +177,22 @@ class Lane:
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop(f"opening {self}", error, self._log.at())
 
-    async def _resume(self) -> Resumption:
-        """Steps 1 to 3, again and again while a server is away."""
-        for seconds in _backoff():
-            try:
-                return await self._fence_and_find()
-            except (KafkaError, TransientError, UnverifiedError, TimeoutError) as error:
-                self._log.warning("%s can't be opened yet (%s); trying again", self, type(error).__name__)
-                await asyncio.sleep(seconds)
-        raise AssertionError("the back-off has no end")
-
-    async def _fence_and_find(self) -> Resumption:
-        parts, topic = self._parts, self.partition.topic
-        generation = parts.settings.generation
-        output = await parts.topics.ensure_output(topic)
-        self._largest = output.largest
-        began = (await parts.generations.register(generation, [topic], parts.maskers.policy))[topic]
-        check_epoch(*self.partition, generation=generation, began=began.key_epoch, used=parts.maskers.policy.key_epoch)
-        self._began = await parts.maskers.beginning(began.policy_version)
-        parts.maskers.get(output.largest, self._began)  # so that rows which can't keep their shape halt it here
-        if self._publisher is not None:
-            await self._publisher.stop()
-        steps.reach(Step.PREPARED)
-        self._publisher = Publisher(parts.settings, self.partition, output)
-        await asyncio.wait_for(self._publisher.start(), parts.settings.transaction_timeout)
-        steps.reach(Step.FENCED)
-
-        committed = (await parts.cluster.committed(parts.settings.group, [self.partition])).get(self.partition)
-        self.incarnation = await self._topic_id()
-        if committed is None:
-            await parts.lag.settle()  # what was published before the fence is in PostgreSQL after this
-        audited = await self._last_entry()
-        masked_before = False
-        if committed is None and audited is None:
-            masked_before = await parts.cluster.has_records(TopicPartition(output.topic, self.partition.partition))
-        earliest, end = await parts.cluster.bounds(self.partition)
-        resumption = resume(
-            *self.partition,
-            incarnation=self.incarnation,
-            committed=committed,
-            audited=audited,
-            masked_before=masked_before,
-            earliest=earliest,
-            end=end,
-        )
-        if not check_head(*self.partition, resumption=resumption, audited=audited):
-            self._comparing = asyncio.create_task(self._compare_later(resumption))
-        return resumption
-
-    async def _last_entry(self) -> AuditEntry | None:
-        return await self._parts.audit.last(self._parts.settings.generation, self.incarnation, *self.partition)
-
-    async def _compare_later(self, resumption: Resumption) -> None:
-        """Compares the audit with what was resumed from once all of it has arrived."""
-        for seconds in _backoff():
-            try:
-                await self._parts.lag.settle()
-                chain = self._parts.settings.generation, self.incarnation, self.partition.topic, self.partition.partition
-                through = await self._parts.audit.ending_at(*chain, resumption.offset - 1)
-                if not check_head(*self.partition, resumption=resumption, audited=through):
-                    self.halt(halted_by_audit(*self.partition))
-                return
-            except PartitionHalted as reason:
-                self.halt(reason)
-                return
-            except (KafkaError, TransientError) as error:
-                self._log.warning("%s: the audit can't be compared yet (%s); trying again", self, type(error).__name__)
-                await asyncio.sleep(seconds)
-            except Exception as error:  # noqa: BLE001  # fail-stop
-                fail_stop(f"comparing the audit of {self}", error, self._log.at())
-
-    async def _topic_id(self) -> str:
-        source = (await self._parts.topics.sources()).get(self.partition.topic)
-        if source is None:
-            raise TransientError(f"topic {self.partition.topic} is gone")
-        return source.incarnation
+    async def _compare(self, opened: Opened) -> None:
+        try:
+            await compare_later(self._parts, self.partition, opened, self._log)
+        except PartitionHalted as reason:
+            self.halt(reason)
+        except Exception as error:  # noqa: BLE001  # fail-stop
+            fail_stop(f"comparing the audit of {self}", error, self._log.at())
 
     # Masking
 
     async def _mask_and_publish(self, batch: Batch) -> None:
-        assert self._publisher is not None  # the lane runs
+        assert self._opened is not None  # the lane runs
         started = time.perf_counter()
         steps.reach(Step.TAKEN)
         try:
-            while (published := await self._attempt(batch, self._publisher)) is None:
+            while (published := await self._attempt(batch, self._opened)) is None:
                 await self._parts.subjects.sure()
                 await self._parts.may_mask()
         except Fenced:
@@ -291,11 +211,11 @@ class Lane:
         self._parts.maskers.look(outcomes)
         metrics.count(entry, seconds=time.perf_counter() - started)
 
-    async def _attempt(self, batch: Batch, publisher: Publisher) -> tuple[list[Outcome], AuditEntry, str] | None:
+    async def _attempt(self, batch: Batch, opened: Opened) -> tuple[list[Outcome], AuditEntry, str] | None:
         """Masks and publishes the batch under one policy; gives the entry's hash, too. None, and nothing was published, if the
         policy or a subject's key in it may not be used any more.
         """
-        masker = self._parts.maskers.get(self._largest, self._began)
+        masker = self._parts.maskers.get(opened.largest, opened.began)
         log = Log(self.partition.topic, self.incarnation, self.partition.partition)
         with self._parts.subjects.batch(masker.policy.key_epoch, log, batch.end) as subjects:
             outcomes = await subjects.mask(masker, batch.records)
@@ -329,7 +249,7 @@ class Lane:
                 subjects.confirm()
 
             try:
-                await publisher.publish(publication, confirm)
+                await opened.publisher.publish(publication, confirm)
             except Unconfirmed as reason:
                 self._log.warning("%s; it is masked again when the catalog was heard from", reason, offset=batch.start)
                 return None
@@ -436,9 +356,3 @@ class Lanes:
     def _current(self, batch: Batch) -> Lane | None:
         lane = self._lanes.get(batch.partition)
         return lane if lane is not None and lane.epoch == batch.epoch else None
-
-
-def _backoff() -> Iterable[float]:
-    yield from _BACKOFF_SECONDS
-    while True:
-        yield _BACKOFF_SECONDS[-1]

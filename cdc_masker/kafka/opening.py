@@ -1,0 +1,127 @@
+"""What a lane does before it masks, in the order which makes it exactly once:
+
+1. make sure that the output has the partition, and that all of it is made with keys of one epoch;
+2. start the publisher: that ends the work of every earlier one and settles its open transaction;
+3. only then read the committed offset and decide where to go on;
+4. compare the head of the audit chain, which is stored with the offset, with the audit's last row; rows that are still on their
+   way are awaited while masking goes on.
+
+What always holds: what fails leaves no publisher behind; a server that is away is waited for; what needs somebody to act is
+raised as `PartitionHalted`, `SetupError` or `PolicyError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from cdc_masker.errors import TransientError, UnverifiedError
+from cdc_masker.kafka import steps
+from cdc_masker.kafka.checkpoints import Resumption, check_epoch, check_head, halted_by_audit, resume
+from cdc_masker.kafka.lines import PartitionLog
+from cdc_masker.kafka.parts import Parts
+from cdc_masker.kafka.publisher import Publisher
+from cdc_masker.kafka.steps import Step
+from cdc_masker.kafka.topics import Output
+from cdc_masker.policies import Policy
+
+__all__ = ["Opened", "compare_later", "open_partition"]
+
+_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a partition is masked with, and where that goes on.
+
+    `largest` is the most bytes of a record batch that the output takes, `began` the policy whose shape its rows have,
+    `incarnation` the id of the source topic; `compared` tells whether all rows of the audit were there to compare.
+    """
+
+    publisher: Publisher
+    largest: int
+    began: Policy
+    incarnation: str
+    resumption: Resumption
+    compared: bool
+
+
+async def open_partition(parts: Parts, partition: TopicPartition, log: PartitionLog) -> Opened:
+    """Steps 1 to 4, again and again while a server is away. Who gets it has to stop the publisher."""
+    for seconds in _backoff():
+        try:
+            return await _open(parts, partition)
+        except (KafkaError, TransientError, UnverifiedError, TimeoutError) as error:
+            log.warning("%s[%d] can't be opened yet (%s); trying again", *partition, type(error).__name__)
+            await asyncio.sleep(seconds)
+    raise AssertionError("the back-off has no end")
+
+
+async def compare_later(parts: Parts, partition: TopicPartition, opened: Opened, log: PartitionLog) -> None:
+    """Compares the audit with what was resumed from once all of it has arrived. Raises `PartitionHalted`."""
+    chain = parts.settings.generation, opened.incarnation, partition.topic, partition.partition
+    for seconds in _backoff():
+        try:
+            await parts.lag.settle()
+            through = await parts.audit.ending_at(*chain, opened.resumption.offset - 1)
+            if not check_head(*partition, resumption=opened.resumption, audited=through):
+                raise halted_by_audit(*partition)
+            return
+        except (KafkaError, TransientError) as error:
+            log.warning("%s[%d]: the audit can't be compared yet (%s); trying again", *partition, type(error).__name__)
+            await asyncio.sleep(seconds)
+
+
+async def _open(parts: Parts, partition: TopicPartition) -> Opened:
+    generation = parts.settings.generation
+    output = await parts.topics.ensure_output(partition.topic)
+    live = (await parts.generations.register(generation, [partition.topic], parts.maskers.policy))[partition.topic]
+    check_epoch(*partition, generation=generation, began=live.key_epoch, used=parts.maskers.policy.key_epoch)
+    began = await parts.maskers.beginning(live.policy_version)
+    parts.maskers.get(output.largest, began)  # so that rows which can't keep their shape halt it here
+    steps.reach(Step.PREPARED)
+    publisher = Publisher(parts.settings, partition, output)
+    try:
+        await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
+        steps.reach(Step.FENCED)
+        incarnation, resumption, compared = await _find(parts, partition, output)
+    except BaseException:
+        await publisher.stop()
+        raise
+    return Opened(publisher, output.largest, began, incarnation, resumption, compared)
+
+
+async def _find(parts: Parts, partition: TopicPartition, output: Output) -> tuple[str, Resumption, bool]:
+    """The incarnation, where to go on in it, and whether the audit ends there."""
+    committed = (await parts.cluster.committed(parts.settings.group, [partition])).get(partition)
+    source = (await parts.topics.sources()).get(partition.topic)
+    if source is None:
+        raise TransientError(f"topic {partition.topic} is gone")
+    if committed is None:
+        await parts.lag.settle()  # what was published before the fence is in PostgreSQL after this
+    audited = await parts.audit.last(parts.settings.generation, source.incarnation, *partition)
+    masked_before = False
+    if committed is None and audited is None:
+        masked_before = await parts.cluster.has_records(TopicPartition(output.topic, partition.partition))
+    earliest, end = await parts.cluster.bounds(partition)
+    resumption = resume(
+        *partition,
+        incarnation=source.incarnation,
+        committed=committed,
+        audited=audited,
+        masked_before=masked_before,
+        earliest=earliest,
+        end=end,
+    )
+    compared = check_head(*partition, resumption=resumption, audited=audited)
+    return source.incarnation, resumption, compared
+
+
+def _backoff() -> Iterable[float]:
+    yield from _BACKOFF_SECONDS
+    while True:
+        yield _BACKOFF_SECONDS[-1]
