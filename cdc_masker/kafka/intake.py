@@ -80,9 +80,14 @@ class Intake:
         return partition in self._fetched
 
     def fetch_for(self, partitions: Collection[TopicPartition], room: int) -> None:
-        """Fetches for these while there is room, and forgets what was fetched for others. `room`: bytes."""
+        """Fetches for these while there is room, and forgets the records that were fetched for others. `room`: bytes.
+
+        An error stays: while a partition has neither a position nor an error, aiokafka asks for its position and fetches nothing
+        for the others of that broker meanwhile.
+        """
         for partition in self._fetched.keys() - partitions:
-            self._forget(partition)
+            if not _failed(self._fetched[partition]):
+                self._forget(partition)
         assigned = self._consumer.assignment()
         wanted = assigned.intersection(partitions) if self.held < room else set()
         paused = self._consumer.paused() if assigned else set()
@@ -92,7 +97,7 @@ class Intake:
     def take(self, partition: TopicPartition) -> tuple[list[Any], int]:
         """The next records of the partition, maybe none, and their size in bytes. Raises what its fetch failed with."""
         result = self._fetched[partition]
-        if hasattr(result, "check_raise"):
+        if _failed(result):
             self._forget(partition)
             result.check_raise()
         records: list[Any] = []
@@ -119,6 +124,10 @@ class Intake:
     def _forget(self, partition: TopicPartition) -> None:
         del self._fetched[partition]
         self._fetcher._notify(self._fetcher._wait_consume_future)
+
+
+def _failed(result: Any) -> bool:
+    return hasattr(result, "check_raise")
 
 
 def _size(record: Any) -> int:
