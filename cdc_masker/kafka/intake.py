@@ -82,8 +82,8 @@ class Intake:
     def fetch_for(self, partitions: Collection[TopicPartition], room: int) -> None:
         """Fetches for these while there is room, and forgets the records that were fetched for others. `room`: bytes.
 
-        An error stays: while a partition has neither a position nor an error, aiokafka asks for its position and fetches nothing
-        for the others of that broker meanwhile.
+        An error stays: while a partition has neither a position nor an error, aiokafka asks for its position, and meanwhile
+        fetches nothing from that broker.
         """
         for partition in self._fetched.keys() - partitions:
             if not _failed(self._fetched[partition]):
