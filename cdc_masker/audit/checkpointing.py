@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cdc_masker import heads
 from cdc_masker.audit.places import Place
 from cdc_masker.catalog.audit import PostgresAudit
-from cdc_masker.catalog.heads import hash_at
-from cdc_masker.catalog.heads import heads as heads_of
 from cdc_masker.errors import SetupError
-from cdc_masker.heads import Heads
+from cdc_masker.events import AuditEntry
+from cdc_masker.evidence import encode_entry, entry_hash
+from cdc_masker.heads import Chain, Head, Heads
 from cdc_masker.signednotes import BadNote
 
 __all__ = ["Checkpointer", "Taken"]
@@ -48,7 +48,7 @@ class Checkpointer:
         Raises `SetupError` where a place holds something else, and `TransientError` when it or the catalog is away.
         """
         before = [(place, await self._last(place)) for place in self._places]
-        now = Heads(self._origin, await heads_of(self._audit))
+        now = Heads(self._origin, {_chain(each): _head(each) for each in await self._audit.last_of_each()})
         problems = dict.fromkeys([each for _, last in before if last for each in await self._went_back(last, now)])
         if problems:
             return Taken(len(now.by_chain), list(problems))
@@ -79,6 +79,20 @@ class Checkpointer:
                 problems.append(f"{name} is gone; it went to offset {then.last_offset}")
             elif head.last_offset < then.last_offset:
                 problems.append(f"{name} ends at offset {head.last_offset}; it went to {then.last_offset}")
-            elif head != then and await hash_at(self._audit, chain, then.last_offset) != then.hash:
+            elif head != then and not await self._was(chain, then):
                 problems.append(f"{name} has not the entry any more that ended at offset {then.last_offset}")
         return problems
+
+    async def _was(self, chain: Chain, head: Head) -> bool:
+        """Whether the chain ended so at some time."""
+        place = (chain.generation, chain.incarnation, chain.topic, chain.partition)
+        entry = await self._audit.ending_at(*place, head.last_offset)
+        return entry is not None and _head(entry) == head
+
+
+def _chain(entry: AuditEntry) -> Chain:
+    return Chain(entry.generation, entry.topic, entry.partition, entry.incarnation)
+
+
+def _head(entry: AuditEntry) -> Head:
+    return Head(entry.last_offset, entry_hash(encode_entry(entry)))

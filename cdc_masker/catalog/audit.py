@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, func, literal, select, true, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from cdc_masker.catalog.database import Database
@@ -71,6 +71,10 @@ class PostgresAudit:
         chain = _of_chain(generation, incarnation, topic, partition)
         found = await self._read(audit_entry.select().where(*chain).order_by(audit_entry.c.first_offset.desc()).limit(1))
         return found[0] if found else None
+
+    async def last_of_each(self) -> list[AuditEntry]:
+        """The last entry of each chain, in one snapshot."""
+        return await self._read(_last_of_each())
 
     async def ending_at(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
         """The entry of a chain whose last offset that is, None if there is none."""
@@ -250,3 +254,15 @@ def entry_of(row: Row[Any], notes: Iterable[Row[Any]]) -> AuditEntry:
 
 def _of_chain(*chain: Any) -> Iterable[ColumnElement[bool]]:
     return [column == value for column, value in zip(_IDENTITY, chain, strict=False)]
+
+
+def _last_of_each() -> Select[Any]:
+    """Steps from chain to chain in the primary key, so that it costs as much as there are chains, however long they are."""
+    chain = _IDENTITY[:-1]
+    first = select(*chain).order_by(*chain).limit(1).subquery()
+    chains = select(first).cte("chains", recursive=True)
+    following = select(*chain).where(tuple_(*chain) > tuple_(*chains.c)).order_by(*chain).limit(1).lateral()
+    chains = chains.union_all(select(following).select_from(chains.join(following, true())))
+    entries = audit_entry.select().where(*_of_chain(*chains.c))
+    last = entries.order_by(audit_entry.c.first_offset.desc()).limit(1).lateral()
+    return select(last).select_from(chains.join(last, true()))

@@ -56,6 +56,10 @@ class Topics:
         for name in (self._settings.audit_topic, self._settings.quarantine_topic):
             await self._ensure(found, name, partitions=1, largest=LARGEST_ENTRY)
 
+    async def ensure_kept(self, name: str) -> None:
+        """Makes or checks a topic of one partition that keeps everything. Raises `SetupError`."""
+        await self._ensure(await self._cluster.topics(), name, partitions=1, largest=LARGEST_ENTRY)
+
     async def ensure_output(self, source: str) -> Output:
         """Makes, grows or checks the topic that the masked copy of `source` goes to. Raises `SetupError`."""
         found = await self._cluster.topics()

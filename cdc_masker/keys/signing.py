@@ -1,6 +1,7 @@
-"""The key that policy versions are signed with: an Ed25519 private key in a PEM file (PKCS #8), as `openssl genpkey` makes.
+"""Keys that policy versions and checkpoints of the audit are signed with: each an Ed25519 private key in a PEM
+file (PKCS #8), as `openssl genpkey` makes.
 
-It is no key that masks anything, and stands in no keyring: whoever signs keeps it, away from migrators and workers.
+They are no keys that mask anything, and stand in no keyring: whoever signs keeps them, away from migrators and workers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from cdc_masker.errors import KeyringError
 
-__all__ = ["new_signing_key", "signed"]
+__all__ = ["new_signing_key", "signed", "signing_key"]
+
+_MAKERS = "`cdc-masker policy keygen` or `audit keygen`"
 
 
 def new_signing_key(path: Path) -> Path:
@@ -44,7 +47,13 @@ def new_signing_key(path: Path) -> Path:
 
 
 def signed(path: Path, message: bytes) -> tuple[bytes, bytes]:
-    """Public key (32 bytes) and signature (64 bytes) of a message, with the private key in a file.
+    """Public key (32 bytes) and signature (64 bytes) of a message, with the private key in a file. Raises as `signing_key`."""
+    key = signing_key(path)
+    return key.public_key().public_bytes_raw(), key.sign(message)
+
+
+def signing_key(path: Path) -> Ed25519PrivateKey:
+    """The private key in a file.
 
     Raises `KeyringError` when the file can't be read, is open to others, or holds no such key without a password.
     """
@@ -54,10 +63,10 @@ def signed(path: Path, message: bytes) -> tuple[bytes, bytes]:
                 raise KeyringError(f"{path} can be read by others; run `chmod 600 {path}`")
             key = _private_key(file.read())
     except OSError as error:
-        raise KeyringError(f"{path} can't be read ({error.strerror}); make one with `cdc-masker policy keygen`") from None
+        raise KeyringError(f"{path} can't be read ({error.strerror}); make one with {_MAKERS}") from None
     if key is None:
-        raise KeyringError(f"{path} holds no Ed25519 private key in PEM without a password; use `cdc-masker policy keygen`")
-    return key.public_key().public_bytes_raw(), key.sign(message)
+        raise KeyringError(f"{path} holds no Ed25519 private key in PEM without a password; make one with {_MAKERS}")
+    return key
 
 
 def _private_key(pem: bytes) -> Ed25519PrivateKey | None:

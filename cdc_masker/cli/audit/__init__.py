@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cdc_masker.cli.audit import prove, receipts, retire, show, verify
+from cdc_masker.cli.audit import checkpoint, prove, receipts, retire, show, verify
 
 __all__ = ["app"]
 
@@ -14,6 +14,8 @@ app.command("receipts")(receipts.receipts)
 app.command("retire")(retire.retire)
 app.command("verify")(verify.verify)
 app.command("prove")(prove.prove)
+app.command("checkpoint")(checkpoint.checkpoint)
+app.command("keygen")(checkpoint.keygen)
 
 
 @app.callback()
