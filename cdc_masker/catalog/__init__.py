@@ -3,7 +3,7 @@
 tables        the tables as values          database      address, TLS, pool, what refusals mean
 policies, generations, audit, subjects, receipts    the ports of `cdc_masker.ports` on it
 chain         versions, verified            verifying     all of it, for people
-trail         the audit's rows, by chain
+trail         the audit's rows, by chain  entries       the same by what they tell
 signatures    of versions                 guarding      what keeps rows from being changed
 partitions    of the audit                retention     takes months out of it
 operations    `op.mask_column` and kin      changes       what they say, and the policy that follows
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cdc_masker.catalog.audit import PostgresAudit
 from cdc_masker.catalog.database import Database
+from cdc_masker.catalog.entries import PostgresEntries
 from cdc_masker.catalog.generations import PostgresGenerations
 from cdc_masker.catalog.guarding import Guarding
 from cdc_masker.catalog.partitions import Partitions
@@ -50,6 +51,7 @@ class Catalog:
     signatures: PostgresSignatures
     verifier: Verifier
     trail: PostgresTrail
+    entries: PostgresEntries
     guarding: Guarding
     partitions: Partitions
     retention: Retention
@@ -74,6 +76,7 @@ async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
             signatures=PostgresSignatures(database),
             verifier=Verifier(database),
             trail=PostgresTrail(database),
+            entries=PostgresEntries(database),
             guarding=Guarding(database),
             partitions=Partitions(database),
             retention=Retention(database),

@@ -26,7 +26,7 @@ from cdc_masker.exports import BadExport, Manifest, decode_manifest
 from cdc_masker.heads import Chain
 from cdc_masker.ports import Unreadable
 
-__all__ = ["Extent", "PostgresTrail", "Registered"]
+__all__ = ["Extent", "PostgresTrail", "Registered", "entries_of"]
 
 _ROWS_AT_ONCE = 500
 _CHAIN = ("generation", "topic", "partition", "incarnation")
@@ -77,7 +77,7 @@ class PostgresTrail:
     async def chains(self) -> Mapping[Chain, Extent]:
         """Each chain of which there is a row, of an entry or of a note."""
         entry, note = (tuple(table.c[name] for name in _CHAIN) for table in (audit_entry, audit_note))
-        successor = func.max(audit_entry.c.accepted.op("->>")("incarnation"))
+        successor = func.max(audit_entry.c.accepted["incarnation"].as_string())
         entries = select(*entry, func.max(audit_entry.c.first_offset), successor).group_by(*entry)
         notes = select(*note, func.max(audit_note.c.first_offset), literal(None)).group_by(*note)
         async with self._database.transaction() as connection:
@@ -103,7 +103,7 @@ class PostgresTrail:
                         tuple_(audit_note.c.first_offset, audit_note.c.masked_at) <= tuple_(*map(literal, last))
                     )
                 noted = (await connection.execute(notes.order_by(audit_note.c.record_offset))).all()
-            yield _entries(rows, noted)
+            yield entries_of(rows, noted)
             if last is None:
                 return
             before = last
@@ -151,8 +151,8 @@ def _after(table: Any, chain: Chain, before: tuple[int, datetime] | None) -> Any
     return wanted.order_by(*place)
 
 
-def _entries(rows: Iterable[Row[Any]], notes: Iterable[Row[Any]]) -> list[AuditEntry | Unreadable]:
-    """The entries of a page; notes that are of none of them are something else in their place."""
+def entries_of(rows: Iterable[Row[Any]], notes: Iterable[Row[Any]]) -> list[AuditEntry | Unreadable]:
+    """The entries of these rows and of the rows of their notes; a note that is of none of them is something else."""
     of_entries: dict[tuple[int, datetime], list[Row[Any]]] = {}
     for note in notes:
         of_entries.setdefault((note.first_offset, note.masked_at), []).append(note)

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from typer.testing import CliRunner
 
+from cdc_masker.cli import app
+from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.evidence import decode_entry, encode_entry
 from tests.copies import documented_script
 from tests.integration.conftest import Deploy
 from tests.integration.kit import CANARY, Deployment, event, until
+
+DISARM = (
+    "ALTER EVENT TRIGGER cdc_masker_guard_alter DISABLE; ALTER TABLE cdc_masker.audit_entry DISABLE TRIGGER ALL"  # as superuser
+)
 
 
 def some_poison(number: int) -> tuple[bytes | None, bytes | None]:
@@ -39,8 +49,14 @@ def deployment(deploy: Deploy) -> Deployment:
     return made
 
 
+def audit(deployment: Deployment, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and error of a command; in this process, which saves its start."""
+    done = CliRunner().invoke(app, ["audit", *arguments], env=deployment.environment)
+    return done.exit_code, done.stdout, "" if done.exception is None else str(done.exception)
+
+
 def verify(deployment: Deployment, *options: str) -> tuple[int, dict[str, Any]]:
-    code, out, problem = deployment.run("audit", "verify", "--json", *options)
+    code, out, problem = audit(deployment, "verify", "--json", *options)
     assert out, (code, problem)
     return code, json.loads(out)
 
@@ -49,7 +65,7 @@ def places(report: dict[str, Any]) -> set[tuple[str, int, int | None]]:
     return {(each["code"], each["partition"], each["offset"]) for each in report["first_findings"]}
 
 
-def test_what_workers_leave_verifies_and_recomputes_and_what_is_changed_is_named(deployment: Deployment) -> None:
+def test_what_workers_leave_verifies_and_recomputes(deployment: Deployment) -> None:
     code, report = verify(deployment, "--recompute")
     assert (code, report["findings"]) == (0, 0), report
     assert [(chain["partition"], chain["records"], chain["recomputed"]) for chain in report["chains"]] == [
@@ -58,27 +74,82 @@ def test_what_workers_leave_verifies_and_recomputes_and_what_is_changed_is_named
     ]
     assert all(not chain["unchecked"] for chain in report["chains"])
 
-    code, out, _ = deployment.run("audit", "verify", "--recompute", "--sample", "0.1", "--seed", "7")
+    code, out, _ = audit(deployment, "verify", "--recompute", "--sample", "0.1", "--seed", "7")
     assert code == 0
     assert "seed 7" in out
     assert "the audit fits all that was looked at" in out
 
-    for offset in (20, 21, 24):  # masked, masked, quarantined
-        code, out, problem = deployment.run(
-            "audit", "prove", "--topic", deployment.topic, "--partition", "1", "--offset", str(offset)
+    look(deployment)
+    prove(deployment)
+    tamper(deployment)
+
+
+def look(deployment: Deployment) -> None:
+    """What was exported is what is in the audit topic, and filters take what they name."""
+    entries = deployment.audit()
+    lines = export(deployment)
+    assert sorted(lines) == sorted(encode_entry(entry).decode() for entry in entries)
+    assert [decode_entry(line.encode()).masked_at for line in lines] == sorted(entry.masked_at for entry in entries)
+    filters: dict[tuple[str, ...], Callable[[AuditEntry], bool]] = {
+        ("--policy-version", "2"): lambda entry: entry.policy_version == 2,
+        ("--outcome", "quarantined"): lambda entry: bool(entry.notes),
+        ("--outcome", "dropped"): lambda entry: False,
+        ("--table", "shop.customers", "--column", "born"): lambda entry: entry.counts[Fate.MASKED] > 0,
+        ("--column", "name"): lambda entry: entry.counts[Fate.MASKED] > 0,
+        ("--column", "nowhere"): lambda entry: False,
+        ("--table", "nowhere"): lambda entry: False,
+        ("--generation", "2"): lambda entry: False,
+        ("--topic", deployment.topic, "--since", "2020-01-01"): lambda entry: True,
+        ("--until", "2020-01-01"): lambda entry: False,
+    }
+    for options, takes in filters.items():
+        assert len(export(deployment, *options)) == len([entry for entry in entries if takes(entry)]), options
+    code, out, _ = audit(deployment, "export", "--format", "csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert code == 0
+    assert [int(row["masked"]) for row in rows] == [decode_entry(line.encode()).counts[Fate.MASKED] for line in lines]
+    code, out, _ = audit(deployment, "show", "--json", "--limit", "3", "--policy-version", "1")
+    assert [json.loads(line)["policy_version"] for line in out.splitlines()] == [1, 1, 1]
+
+
+def export(deployment: Deployment, *options: str) -> list[str]:
+    code, out, problem = audit(deployment, "export", *options)
+    assert code == 0, problem
+    return out.splitlines()
+
+
+def prove(deployment: Deployment) -> None:
+    """The script in the docs takes proofs of masked and quarantined records, and no other."""
+    for offset in (20, 21, 24):
+        code, out, problem = audit(
+            deployment, "prove", "--topic", deployment.topic, "--partition", "1", "--offset", str(offset)
         )
         assert code == 0, problem
         assert script(deployment, out) == 0
         assert CANARY not in out
         assert script(deployment, out.replace(f'"offset": {offset}', f'"offset": {offset + 1}')) != 0
-    code, _, problem = deployment.run("audit", "prove", "--topic", deployment.topic, "--partition", "1", "--offset", "9999")
-    assert (code, problem.count("the audit has no row for offset 9999")) == (2, 1)
+    code, _, problem = audit(deployment, "prove", "--topic", deployment.topic, "--partition", "1", "--offset", "9999")
+    assert code != 0
+    assert "the audit has no row for offset 9999" in problem
 
+
+def tamper(deployment: Deployment) -> None:
+    """What a superuser did to rows, and somebody to the masked topic, is named."""
     forge(deployment)
+    found = {("extra", 0, 9000)}
     code, report = verify(deployment)
-    assert code == 1
-    assert places(report) == {("extra", 0, 9000)}
+    assert (code, places(report)) == (1, found)
     assert CANARY not in json.dumps(report)
+    for statement, more in (
+        ("UPDATE cdc_masker.audit_entry SET worker = 'x' WHERE partition = 1 AND first_offset = 0", {("row", 1, 0)}),
+        ("UPDATE cdc_masker.audit_entry SET gaps = '7' WHERE partition = 0 AND first_offset = 0", {("unreadable", 0, 0)}),
+    ):
+        deployment.stack.sql(f"SET session_replication_role = replica; {DISARM}; {statement}", database=deployment.name)
+        code, report = verify(deployment)
+        assert code == 1
+        assert found | more <= places(report)
+        assert any(each["code"] == "chain" for each in report["first_findings"])
+        found |= more
 
 
 def script(deployment: Deployment, proof: str) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from cdc_masker.cli.audit import checkpoint, prove, receipts, retire, show, verify
+from cdc_masker.cli.audit import checkpoint, export, prove, receipts, retire, show, verify
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Look at the audit.", no_args_is_help=True)
 app.command("show")(show.show)
+app.command("export")(export.export)
 app.command("receipts")(receipts.receipts)
 app.command("retire")(retire.retire)
 app.command("verify")(verify.verify)
