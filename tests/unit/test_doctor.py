@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from cdc_masker.catalog.guarding import Condition
+from cdc_masker.catalog.partitions import Partitioning
 from cdc_masker.catalog.verifying import Verification
 from cdc_masker.connect import render
 from cdc_masker.doctor import Severity
+from cdc_masker.doctor.audit import of_partitioning
 from cdc_masker.doctor.catalog import of_catalog
 from cdc_masker.doctor.connections import of_connections
 from cdc_masker.doctor.connector import of_connector
@@ -187,6 +189,19 @@ def test_a_publication_that_leaves_something_out_is_told(found: Publication | No
 )
 def test_a_slot_that_lags_behind_or_lost_something_is_told(found: Slot | None, severities: list[str]) -> None:
     assert [finding.severity for finding in of_slot("s", found)] == severities
+
+
+@pytest.mark.parametrize(
+    ("found", "severity", "place"),
+    [
+        (Partitioning(("audit_note_2026_12",), (), ()), "warning", "catalog: audit_note_2026_12"),
+        (Partitioning((), ("2031-01",), ()), "warning", "catalog: audit_entry_default"),
+        (Partitioning((), (), ("worker_1",)), "error", "catalog: worker_1"),
+    ],
+)
+def test_an_audit_without_room_or_that_workers_may_retire_is_told(found: Partitioning, severity: str, place: str) -> None:
+    assert [(finding.severity, finding.place) for finding in of_partitioning(found)] == [(severity, place)]
+    assert list(of_partitioning(Partitioning((), (), ()))) == []
 
 
 @pytest.mark.parametrize(
