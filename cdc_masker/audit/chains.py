@@ -170,7 +170,7 @@ class _Walk:
         if position is None:
             if not self._closed:
                 self._summary.unchecked["chains without a committed offset that names their end"] += 1
-        elif end < position.last_offset:
+        elif end < position.last_offset and position.hash:  # without a hash, nothing of this chain was masked yet
             if trail.behind:
                 self._summary.unchecked["offsets whose rows are on their way"] += position.last_offset - end
             else:

@@ -17,16 +17,21 @@ _NOTE = re.compile(rb"(?:(?!\n\n).)*\n\n(?:\xe2\x80\x94 [^\n]*\n)+", re.DOTALL) 
 
 
 def kept(paths: Iterable[Path], keys: Sequence[bytes]) -> Iterator[tuple[str, Heads]]:
-    """The heads that each note in these files tells of, by what to call the note. A file holds one note, or several in a row.
+    """The heads that each note tells of, by what to call the note. A file holds one note, or several in a row; of a directory
+    all files whose names end with `.note` are taken.
 
     Raises `SetupError` for a file that can't be read or holds a note that is none, or that no key of these signed.
     """
     for path in paths:
-        for number, note in enumerate(notes(path), 1):
-            try:
-                yield f"note {number} of checkpoint {path.name}", heads.read(note, keys)
-            except BadNote as error:
-                raise SetupError(f"note {number} of checkpoint {path}: {error}") from None
+        files = sorted(path.glob("*.note")) if path.is_dir() else [path]
+        if not files:
+            raise SetupError(f"{path} holds no file whose name ends with .note")
+        for file in files:
+            for number, note in enumerate(notes(file), 1):
+                try:
+                    yield f"checkpoint {file.name}, note {number},", heads.read(note, keys)
+                except BadNote as error:
+                    raise SetupError(f"checkpoint {file}, note {number}: {error}") from None
 
 
 def notes(path: Path) -> list[bytes]:

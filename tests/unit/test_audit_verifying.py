@@ -184,6 +184,15 @@ def test_rows_on_their_way_are_no_finding() -> None:
     }
 
 
+def test_a_topic_of_which_nothing_was_masked_yet_has_no_chain() -> None:
+    world = World.make()
+    world.rows, world.published, world.masked = [], [], []
+    world.position = Head(-1, "")
+    report = world.find()
+    assert report.findings == []
+    assert report.summaries[world.chain].waiting == 54
+
+
 def test_a_chain_made_anew_shows_by_a_checkpoint_only() -> None:
     world = World.make()
     told = Told("a checkpoint", Head(29, entry_hash(encode_entry(world.entries[2]))))

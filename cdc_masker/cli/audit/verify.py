@@ -43,7 +43,11 @@ def verify(
     ] = None,
     checkpoints: Annotated[
         list[Path] | None,
-        typer.Option("--checkpoint", metavar="FILE", help="Signed notes that were kept elsewhere; may be repeated."),
+        typer.Option(
+            "--checkpoint",
+            metavar="PATH",
+            help="Signed notes, or a directory of them, that were kept elsewhere; may be repeated.",
+        ),
     ] = None,
     keys: Keys = None,
     export: Annotated[
