@@ -40,7 +40,7 @@ CHAIN = chained(
     batch(0, 2026, 1, 5), batch(10, 2026, 1, 31, 23, 59), batch(20, 2026, 2, 1), batch(30, 2026, 3, 3), batch(40, 2026, 5, 1)
 )
 """Goes on after what is retired."""
-QUIET = chained(batch(0, 2026, 1, 2, partition=4), batch(10, 2026, 1, 3, partition=4))
+QUIET = chained(batch(0, 2026, 1, 2, partition=2), batch(10, 2026, 1, 3, partition=2))
 """Ends in the first month."""
 
 
@@ -120,20 +120,20 @@ def test_months_go_out_and_are_proven_by_what_stays(
     manifests = retire(retention, tmp_path / "out")
     assert manifests == looked == receipts(catalog)
     assert summary(manifests) == [
-        ("2026-01", 1, [(3, 0, 19), (4, 0, 9)]),
+        ("2026-01", 1, [(2, 0, 9), (3, 0, 19)]),
         ("2026-02", 1, [(3, 20, 29)]),
         ("2026-03", 1, [(3, 30, 39)]),
     ]
     assert [run.previous for each in manifests for run in each.runs] == ["", "", CHAIN[2].previous, CHAIN[3].previous]
     assert [run.head for each in manifests for run in each.runs] == [
-        CHAIN[2].previous,
         QUIET[1].previous,
+        CHAIN[2].previous,
         CHAIN[3].previous,
         CHAIN[4].previous,
     ]
-    assert sorted(exported(tmp_path / "out"), key=lambda one: (one.partition, one.first_offset)) == [*CHAIN[:4], QUIET[0]]
-    assert rows(settings) == [(3, 40), (4, 10)]
-    assert rows(settings, "audit_note") == [(3, 40), (4, 10)]
+    assert sorted(exported(tmp_path / "out"), key=lambda one: (one.partition, one.first_offset)) == [QUIET[0], *CHAIN[:4]]
+    assert rows(settings) == [(2, 10), (3, 40)]
+    assert rows(settings, "audit_note") == [(2, 10), (3, 40)]
     assert query(catalog.dsn, "SELECT kind, login LIKE 'retention%', about FROM cdc_masker.receipt ORDER BY id LIMIT 1") == [
         ("retire", True, "2026-01")
     ]
@@ -146,7 +146,7 @@ def test_months_go_out_and_are_proven_by_what_stays(
 
     async def heads() -> list[AuditEntry | None]:
         async with open_catalog(settings) as opened:
-            return [await opened.audit.last(1, "topic-id", CHAIN[0].topic, partition) for partition in (3, 4)]
+            return [await opened.audit.last(1, "topic-id", CHAIN[0].topic, partition) for partition in (3, 2)]
 
     assert asyncio.run(heads()) == [CHAIN[4], QUIET[1]]
     assert retire(retention, tmp_path / "out") == []
@@ -172,12 +172,12 @@ def test_a_catalog_stays_guarded_and_append_only(
 
 def test_a_chain_that_goes_on_gives_up_what_was_its_end(settings: Settings, retention: Settings, tmp_path: Path) -> None:
     append(settings, *QUIET)
-    assert summary(retire(retention, tmp_path)) == [("2026-01", 1, [(4, 0, 9)])]
-    more = chained(*QUIET, batch(20, 2026, 6, 1, partition=4))
+    assert summary(retire(retention, tmp_path)) == [("2026-01", 1, [(2, 0, 9)])]
+    more = chained(*QUIET, batch(20, 2026, 6, 1, partition=2))
     append(settings, more[-1])
-    assert summary(retire(retention, tmp_path)) == [("2026-01", 2, [(4, 10, 19)])]
+    assert summary(retire(retention, tmp_path)) == [("2026-01", 2, [(2, 10, 19)])]
     assert exported(tmp_path) == [QUIET[1], QUIET[0]]  # the second file comes first by name
-    assert rows(settings) == [(4, 20)]
+    assert rows(settings) == [(2, 20)]
 
 
 def test_a_run_that_was_cut_off_goes_on(catalog: Database, settings: Settings, retention: Settings, tmp_path: Path) -> None:
