@@ -61,7 +61,7 @@ class _Boot(BootStrategy):  # type: ignore[misc]  # Faust is untyped to us
 
 
 class Worker(faust.Worker):  # type: ignore[misc]
-    """Faust's worker, which writes nothing but its log, and stops within a bound."""
+    """Faust's worker, which writes nothing but its log, whatever signal it gets, and stops within a bound."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **{**more, "quiet": True})
@@ -74,6 +74,12 @@ class Worker(faust.Worker):  # type: ignore[misc]
         late.daemon = True
         late.start()
         await super().stop()
+
+    def _on_sigusr1(self) -> None:
+        """Does nothing. Faust would print the variables of every task, with raw records in them."""
+
+    def _on_sigusr2(self) -> None:
+        """Does nothing. Faust would stop masking and wait in a debugger."""
 
 
 class MaskerApp(faust.App):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,12 @@ def test_a_worker_at_debug_level_shows_nothing_of_poison(deploy: Callable[..., D
     until(lambda: deployment.audited() == 48, 30, worker.log.read_text)
     until(lambda: worker.metric("cdc_masker_audit_lag") == 0, 20)
     assert worker.metric("cdc_masker_records_total") == 48
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # for which Faust would show variables, and open a debugger
+        worker.process.send_signal(number)
+    deployment.produce(48, make=poison, first=48)
+    until(lambda: deployment.audited() == 96, 30, worker.log.read_text)
+    assert "VARIABLES" not in worker.log.read_text()
+    assert "debugger" not in worker.log.read_text()
     assert core_limit(worker) == ["0", "0"]
     assert CANARY.encode() not in traces(worker, temporary)
     quarantine, audit = (deployment.environment[f"CDC_MASKER_{name}_TOPIC"] for name in ("QUARANTINE", "AUDIT"))
