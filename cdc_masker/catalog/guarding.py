@@ -69,8 +69,14 @@ _STRANGE = text("""
     ORDER BY 1
 """)
 _OWNERS = text("""
-    SELECT rolname::text FROM pg_roles
-    WHERE rolcanlogin AND NOT rolsuper AND pg_has_role(oid, to_regrole(:owner), 'MEMBER') ORDER BY 1
+    SELECT login.rolname::text FROM pg_roles AS login
+    WHERE rolcanlogin AND NOT rolsuper AND EXISTS (
+      SELECT FROM pg_roles AS able
+      WHERE pg_has_role(login.oid, able.oid, 'MEMBER') AND (
+        able.oid = to_regrole(:owner) OR able.rolsuper
+        OR able.rolcreaterole AND current_setting('server_version_num')::int < 160000  -- it may grant itself any role
+      )
+    ) ORDER BY 1
 """)
 _GUARD = text("SELECT count(*) = 2 FROM pg_event_trigger WHERE evtname IN (:alter, :drop) AND evtenabled = 'A'")
 _LOGIN = text("""

@@ -54,7 +54,7 @@ def of_catalog(condition: Condition, verification: Verification, *, signatures_r
             Severity.WARNING,
             f"catalog: role {login}",
             "it can become the owner, and so write versions and the audit past the functions that are there for it",
-            "revoke that role from it, and grant it for the time of an upgrade only",
+            "revoke that role from it (before PostgreSQL 16 CREATEROLE, too), and grant it for the time of an upgrade only",
         )
     if not condition.guarded:
         yield Finding(
