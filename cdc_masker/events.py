@@ -118,6 +118,7 @@ class AuditEntry:
     `masked_at` is in milliseconds since the epoch. Hashes are `sha256:…`. `policy_seal` stands for all versions up to this one;
     it is empty without a catalog, and for version 0. `shape_version` is the version whose shape the rows keep, None if that is
     `policy_version` itself. An entry with an acceptance covers records that were lost: it counts none and has no root.
+    If it closes the chain, nobody knows how many there were, and it goes up to the last offset that Kafka knows, 2**63 - 1.
     """
 
     generation: int

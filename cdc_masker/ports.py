@@ -88,6 +88,10 @@ class AuditStore(Protocol):
         """The last entry of a chain, None without any."""
         ...
 
+    async def last_of_each(self) -> list[AuditEntry]:
+        """The last entry of each chain."""
+        ...
+
     async def ending_at(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
         """The entry of a chain whose last offset that is, None if there is none."""
         ...

@@ -79,6 +79,10 @@ class MemoryAudit:
         chain = self._chain(generation, incarnation, topic, partition)
         return max(chain, key=lambda entry: entry.first_offset, default=None)
 
+    async def last_of_each(self) -> list[AuditEntry]:
+        chains = {identity[:4] for identity in self._entries}
+        return [max(self._chain(*chain), key=lambda entry: entry.first_offset) for chain in chains]
+
     async def ending_at(self, generation: int, incarnation: str, topic: str, partition: int, offset: int) -> AuditEntry | None:
         chain = self._chain(generation, incarnation, topic, partition)
         return next((entry for entry in chain if entry.last_offset == offset), None)

@@ -72,6 +72,12 @@ class PostgresAudit:
         found = await self._read(audit_entry.select().where(*chain).order_by(audit_entry.c.first_offset.desc()).limit(1))
         return found[0] if found else None
 
+    async def login(self) -> str:
+        """Who asks, as the catalog knows them."""
+        async with self._database.transaction() as connection:
+            found: str = (await connection.execute(select(func.session_user()))).scalar_one()
+        return found
+
     async def last_of_each(self) -> list[AuditEntry]:
         """The last entry of each chain, in one snapshot."""
         return await self._read(_last_of_each())

@@ -23,6 +23,7 @@ from cdc_masker.cli import (
     leaks,
     mask,
     methods,
+    offsets,
     policy,
     policy_test,
     quarantine,
@@ -65,6 +66,7 @@ policy.app.command()(policy_test.test)
 policy.app.command()(policy_test.preview)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+app.add_typer(offsets.app, name="offsets")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(connector.app, name="connector")
 app.add_typer(stack.app, name="stack")

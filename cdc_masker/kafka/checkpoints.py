@@ -17,6 +17,7 @@ from cdc_masker.events import AuditEntry
 from cdc_masker.kafka.wire import Committed
 
 __all__ = [
+    "LOST_RECORDS",
     "Checkpoint",
     "PartitionHalted",
     "Resumption",
@@ -25,8 +26,14 @@ __all__ = [
     "halted_by_audit",
     "halted_by_incarnation",
     "head_of",
+    "position",
     "resume",
 ]
+
+LOST_RECORDS = ("out_of_range", "other_incarnation")
+"""Codes of partitions at which records were lost: what `cdc-masker offsets accept` is for."""
+
+_ACCEPT = "cdc-masker offsets accept"
 
 
 class PartitionHalted(SetupError):
@@ -81,7 +88,33 @@ def resume(
     earliest: int,
     end: int,
 ) -> Resumption:
-    """Decides where to go on in the log that holds the offsets from `earliest` to before `end`.
+    """Decides where to go on in the log that holds the offsets from `earliest` to before `end`. For the rest see `position`."""
+    resumption = position(
+        topic, partition, incarnation=incarnation, committed=committed, audited=audited, masked_before=masked_before
+    )
+    if resumption is None:
+        return Resumption(earliest, 0, "")
+    if not earliest <= resumption.offset <= end:
+        raise PartitionHalted(
+            topic,
+            partition,
+            "out_of_range",
+            f"masking got to offset {resumption.offset}, but the log now holds {earliest} to {end}; records between were "
+            f"lost before they were masked: restore the topic, or have it on record with `{_ACCEPT}`",
+        )
+    return resumption
+
+
+def position(
+    topic: str,
+    partition: int,
+    *,
+    incarnation: str,
+    committed: Committed | None,
+    audited: AuditEntry | None,
+    masked_before: bool,
+) -> Resumption | None:
+    """How far masking of this incarnation came, None if it did not begin.
 
     `audited` is the last entry of this incarnation's chain in the audit, and `masked_before` tells whether the output
     partition holds records; both count only without a committed offset, which Kafka forgets when a group was idle for long
@@ -99,24 +132,13 @@ def resume(
             )
         if checkpoint.incarnation != incarnation:
             raise halted_by_incarnation(topic, partition)
-        resumption = Resumption(committed.offset, checkpoint.policy, checkpoint.head)
-    elif audited is not None:
-        resumption = Resumption(audited.last_offset + 1, audited.policy_version, head_of(audited))
-    elif masked_before:
+        return Resumption(committed.offset, checkpoint.policy, checkpoint.head)
+    if audited is not None:
+        return Resumption(audited.last_offset + 1, audited.policy_version, head_of(audited))
+    if masked_before:
         # Neither the group nor the audit of this incarnation knows it, and yet somebody masked into this copy.
         raise halted_by_incarnation(topic, partition)
-    else:
-        resumption = Resumption(earliest, 0, "")
-    if not earliest <= resumption.offset <= end:
-        raise PartitionHalted(
-            topic,
-            partition,
-            "out_of_range",
-            f"masking got to offset {resumption.offset}, but the log now holds {earliest} to {end}; records between were "
-            "lost before they were masked: restore the topic, or make a new copy under another CDC_MASKER_APP_ID and "
-            "CDC_MASKER_OUTPUT_PREFIX",
-        )
-    return resumption
+    return None
 
 
 def head_of(entry: AuditEntry) -> str:
@@ -155,8 +177,8 @@ def halted_by_incarnation(topic: str, partition: int) -> PartitionHalted:
         topic,
         partition,
         "other_incarnation",
-        "the topic was deleted and made again since it was last masked; make a new copy of it under another "
-        "CDC_MASKER_APP_ID and CDC_MASKER_OUTPUT_PREFIX",
+        "the topic was deleted and made again since it was last masked; make a new copy of it under another CDC_MASKER_APP_ID "
+        f"and CDC_MASKER_OUTPUT_PREFIX, or go on in the one that is there with `{_ACCEPT}`",
     )
 
 

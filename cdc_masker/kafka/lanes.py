@@ -25,7 +25,8 @@ from cdc_masker import evidence, metrics
 from cdc_masker.errors import PolicyError, SetupError, TransientError
 from cdc_masker.events import AuditEntry, Fate, Outcome, Record
 from cdc_masker.kafka import steps
-from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, halted_by_incarnation
+from cdc_masker.kafka.accepting import can_go_on
+from cdc_masker.kafka.checkpoints import LOST_RECORDS, Checkpoint, PartitionHalted, halted_by_incarnation
 from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.opening import Opened, compare_later, open_partition
@@ -75,7 +76,7 @@ class Lane:
 
     def __init__(self, parts: Parts, partition: TopicPartition, epoch: int, seek: Seek) -> None:
         self._parts = parts
-        self._seek = seek
+        self.seek = seek
         self._log = PartitionLog(logger, partition.topic, partition.partition)
         self._opened: Opened | None = None
         self._work: asyncio.Task[None] | None = None
@@ -102,6 +103,11 @@ class Lane:
     @property
     def hungry(self) -> bool:
         return self.state is State.RUNNING and self.pending < _DEPTH
+
+    @property
+    def lost_records(self) -> bool:
+        """Whether it is halted because records were lost, which somebody may accept."""
+        return self.state is State.HALTED and self._halted in LOST_RECORDS
 
     def progress(self) -> metrics.Progress:
         lag = max(self.highwater - self.next, 0)
@@ -164,7 +170,7 @@ class Lane:
                 self._log.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
                 await self._parts.maskers.changed()
             self.next, self.head = resumption.offset, resumption.head
-            self._seek(self.partition, self.next, self.epoch)
+            self.seek(self.partition, self.next, self.epoch)
             self.state = State.RUNNING
             steps.reach(Step.SOUGHT)
             self._log.info("%s: masking from offset %d", self, self.next, offset=self.next)
@@ -240,6 +246,7 @@ class Lane:
                 outcomes=outcomes,
                 notes=[evidence.encode_note(note) for note in entry.notes if note.fate is Fate.QUARANTINED],
                 entry=encoded,
+                timestamp=outcomes[-1].timestamp,
                 offset=batch.end,
                 metadata=Checkpoint(head=head, policy=entry.policy_version, incarnation=entry.incarnation).encode(),
             )
@@ -352,6 +359,14 @@ class Lanes:
         for lane in self._lanes.values():
             if lane.state is State.RUNNING and incarnations.get(lane.partition.topic) != lane.incarnation:
                 lane.halt(halted_by_incarnation(*lane.partition))
+
+    async def reopen(self) -> None:
+        """Opens lanes anew that were halted for lost records, once somebody accepted that or the records are there again."""
+        for partition, lane in list(self._lanes.items()):
+            if lane.lost_records and await can_go_on(self._parts, partition) and self._lanes.get(partition) is lane:
+                self._epoch += 1
+                self._lanes[partition] = Lane(self._parts, partition, self._epoch, lane.seek)
+                await lane.close()
 
     def _current(self, batch: Batch) -> Lane | None:
         lane = self._lanes.get(batch.partition)

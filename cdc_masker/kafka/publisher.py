@@ -48,11 +48,14 @@ class Fenced(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """All that one transaction holds. `offset` is the next source offset, `metadata` its encoded checkpoint."""
+    """All that one transaction holds. `offset` is the next source offset and `metadata` its encoded checkpoint; `timestamp` is
+    that of notes and entry, in ms since the epoch.
+    """
 
     outcomes: Sequence[Outcome]
     notes: Sequence[bytes]
     entry: bytes
+    timestamp: int
     offset: int
     metadata: str
 
@@ -122,12 +125,11 @@ class Publisher:
         )
         deliveries = await self._send(self._output.topic, partition, masked)
         steps.reach(Step.RECORDS_SENT)
-        timestamp = publication.outcomes[-1].timestamp
         for topic, values, step in (
             (settings.quarantine_topic, publication.notes, Step.NOTES_SENT),
             (settings.audit_topic, [publication.entry], Step.ENTRY_SENT),
         ):
-            deliveries += await self._send(topic, 0, [(timestamp, self._key, value, []) for value in values])
+            deliveries += await self._send(topic, 0, [(publication.timestamp, self._key, value, []) for value in values])
             steps.reach(step)
         position = OffsetAndMetadata(publication.offset, publication.metadata)
         await self._producer.send_offsets_to_transaction({self._source: position}, settings.group)

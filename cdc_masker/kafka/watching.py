@@ -45,6 +45,7 @@ class Watcher:
     async def _look(self) -> None:
         found = await self._parts.topics.sources()
         self._lanes.check_incarnations({name: topic.incarnation for name, topic in found.items()})
+        await self._lanes.reopen()
         ready = [name for name in found if name not in self._sources and await self._prepared(name)]
         if ready:
             logger.info("source topics that are new: %s", ", ".join(sorted(ready)))

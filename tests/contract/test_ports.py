@@ -186,6 +186,9 @@ async def test_audit_knows_how_far_each_log_is_covered(audit: AuditStore) -> Non
     ):
         assert await audit.last(*other) is None
         assert await audit.ending_at(*other, 19) is None
+    elsewhere = entry(3, 4, partition=4)
+    await audit.append([elsewhere])
+    assert sorted(await audit.last_of_each(), key=lambda each: each.partition) == [ENTRY, elsewhere]
 
 
 @pytest.fixture(params=["memory", "file", "environment", "command"])
