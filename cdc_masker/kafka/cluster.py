@@ -7,7 +7,7 @@ cluster takes too long.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from cdc_masker.errors import TransientError
 from cdc_masker.kafka import wire
+from cdc_masker.kafka.together import Together
 from cdc_masker.settings import Settings
 from cdc_masker.subjects import Log
 
@@ -35,6 +36,8 @@ class Cluster:
         self._settings = settings
         self._admin: Any = None
         self._reader: Any = None
+        self._reading = asyncio.Lock()
+        self._look = Together(self._all_topics)
 
     async def start(self) -> None:
         """Connects. Raises `TransientError` when no broker answers."""
@@ -66,7 +69,10 @@ class Cluster:
 
     async def topics(self) -> dict[str, wire.Topic]:
         """Every topic, by name."""
-        return await _bounded(wire.topics(self._admin._client))  # aiokafka's admin shares its client in no public way
+        return await self._look(None)
+
+    async def _all_topics(self, _wanted: Collection[None]) -> dict[None, dict[str, wire.Topic]]:
+        return {None: await _bounded(wire.topics(self._admin._client))}  # aiokafka's admin shares it in no public way
 
     async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, wire.Committed]:
         """Committed offsets with their metadata; partitions without one are left out."""
@@ -92,39 +98,49 @@ class Cluster:
     async def has_records(self, partition: TopicPartition) -> bool:
         """Whether a `read_committed` reader finds any record there: aborted ones don't count."""
         first, end = await self.bounds(partition)
-        reader = AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_committed")
-        await _bounded(reader.start())
-        try:
-            reader.assign([partition])
-            reader.seek(partition, first)
-            while await reader.position(partition) < end:
-                if await _bounded(reader.getmany(partition, timeout_ms=500, max_records=1)):
-                    return True
+        if first == end:
             return False
-        finally:
-            await reader.stop()
+        async with self._reading:
+            try:
+                self._reader.assign([partition])
+                self._reader.seek(partition, first)
+                while await self._reader.position(partition) < end:
+                    if await _bounded(self._reader.getmany(partition, timeout_ms=500, max_records=1)):
+                        return True
+                return False
+            finally:
+                self._reader.unsubscribe()
 
     async def settings_of(self, topic: str) -> dict[str, str]:
         """The settings in force for a topic."""
-        return await self._described(ConfigResource(ConfigResourceType.TOPIC, topic))
+        return (await self._described([ConfigResource(ConfigResourceType.TOPIC, topic)]))[topic]
+
+    async def settings_of_each(self, topics: Iterable[str], names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Those settings in force of these names, by topic."""
+        wanted = dict.fromkeys(names)
+        return await self._described([ConfigResource(ConfigResourceType.TOPIC, topic, wanted) for topic in topics])
 
     async def broker_settings(self) -> dict[str, str]:
         """The settings in force for one of the brokers."""
         cluster = await _bounded(self._admin.describe_cluster())
-        return await self._described(ConfigResource(ConfigResourceType.BROKER, str(cluster["brokers"][0]["node_id"])))
+        broker = str(cluster["brokers"][0]["node_id"])
+        return (await self._described([ConfigResource(ConfigResourceType.BROKER, broker)]))[broker]
 
-    async def _described(self, resource: ConfigResource) -> dict[str, str]:
-        (answer,) = await _bounded(self._admin.describe_configs([resource]))
-        ((error_code, _message, _type, _name, entries),) = answer.resources
-        if error_code:
-            raise for_code(error_code)
-        return {entry[0]: entry[1] for entry in entries}
+    async def _described(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
+        found = {}
+        for answer in await _bounded(self._admin.describe_configs(resources)):
+            for error_code, _message, _type, name, entries in answer.resources:
+                if error_code:
+                    raise for_code(error_code)
+                found[name] = {entry[0]: entry[1] for entry in entries}
+        return found
 
-    async def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
-        """Makes a topic; one that is there already stays as it is."""
-        new = NewTopic(topic, partitions, replication_factor=1, topic_configs=dict(settings))
-        new.replication_factor = self._settings.kafka_replication_factor  # the constructor refuses -1, brokers don't
-        answer = await _bounded(self._admin.create_topics([new]))
+    async def create(self, topics: Mapping[str, int], settings: Mapping[str, Mapping[str, str]]) -> None:
+        """Makes topics with so many partitions, and the settings of each; one that is there already stays as it is."""
+        wanted = [NewTopic(name, number, 1, topic_configs=dict(settings[name])) for name, number in topics.items()]
+        for new in wanted:
+            new.replication_factor = self._settings.kafka_replication_factor  # the constructor refuses -1, brokers don't
+        answer = await _bounded(self._admin.create_topics(wanted))
         for _topic, error_code, *_ in answer.topic_errors:
             if error_code not in (0, TopicAlreadyExistsError.errno):
                 raise for_code(error_code)

@@ -86,7 +86,8 @@ async def _open(parts: Parts, partition: TopicPartition) -> Opened:
     steps.reach(Step.PREPARED)
     publisher = Publisher(parts.settings, partition, output)
     try:
-        await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
+        async with parts.starting:
+            await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
         steps.reach(Step.FENCED)
         incarnation, resumption, compared = await _find(parts, partition, output)
     except BaseException:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
@@ -16,10 +17,12 @@ from cdc_masker.settings import Settings
 
 __all__ = ["Parts"]
 
+_STARTING_AT_ONCE = 8  # publishers; more of them would only wait for each other, and then take too long
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What all lanes share."""
+    """What all lanes share. `starting` is held while a publisher starts."""
 
     settings: Settings
     worker: str
@@ -32,6 +35,7 @@ class Parts:
     subjects: SubjectKeys
     presence: Presence
     alarm: GuardAlarm
+    starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_STARTING_AT_ONCE))
 
     @property
     def masking(self) -> bool:

@@ -112,8 +112,9 @@ async def _prepare(settings: Settings, topics: Topics) -> frozenset[str]:
             f"no topic matches {PREFIX}SOURCE_TOPICS={settings.source_topics!r}; start the connector, or correct the pattern"
         )
     await topics.ensure_own()
-    for source in sources:
-        await topics.ensure_output(source)
+    for made in (await topics.ensure_outputs(sources)).values():
+        if isinstance(made, SetupError):
+            raise made
     return frozenset(sources)
 
 

@@ -7,11 +7,12 @@ there with other settings is refused, with the setting and the command that mend
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cdc_masker.errors import SetupError
 from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.together import Together
 from cdc_masker.kafka.wire import Topic
 from cdc_masker.settings import Settings
 
@@ -44,6 +45,7 @@ class Topics:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self._cluster = cluster
         self._settings = settings
+        self._outputs = Together(self.ensure_outputs)
 
     async def sources(self) -> dict[str, Topic]:
         """The topics that are to be masked now, by name."""
@@ -52,36 +54,63 @@ class Topics:
 
     async def ensure_own(self) -> None:
         """Makes or checks the audit and the quarantine topic. Raises `SetupError`."""
-        found = await self._cluster.topics()
-        for name in (self._settings.audit_topic, self._settings.quarantine_topic):
-            await self._ensure(found, name, partitions=1, largest=LARGEST_ENTRY)
+        await self.ensure_kept(self._settings.audit_topic, self._settings.quarantine_topic)
 
-    async def ensure_kept(self, name: str) -> None:
-        """Makes or checks a topic of one partition that keeps everything. Raises `SetupError`."""
-        await self._ensure(await self._cluster.topics(), name, partitions=1, largest=LARGEST_ENTRY)
+    async def ensure_kept(self, *names: str) -> None:
+        """Makes or checks topics of one partition that keep everything. Raises `SetupError`."""
+        wanted = [Output(name, 1, LARGEST_ENTRY) for name in names]
+        for made in (await self._ensure(await self._cluster.topics(), wanted)).values():
+            _unless_wrong(made)
 
     async def ensure_output(self, source: str) -> Output:
         """Makes, grows or checks the topic that the masked copy of `source` goes to. Raises `SetupError`."""
-        found = await self._cluster.topics()
-        if source not in found:
-            raise SetupError(f"topic {source} is missing; create it, or change CDC_MASKER_SOURCE_TOPICS")
-        largest = int((await self._cluster.settings_of(source))[_LARGEST])
-        output = self._settings.output_topic(source)
-        return await self._ensure(found, output, partitions=found[source].partitions, largest=largest)
+        return _unless_wrong(await self._outputs(source))
 
-    async def _ensure(self, found: Mapping[str, Topic], name: str, *, partitions: int, largest: int) -> Output:
-        if name not in found:
-            await self._cluster.create(name, partitions, {**_KEPT_FOR_EVER, _LARGEST: str(largest)})
-            return Output(name, partitions, largest)
-        actual = await self._cluster.settings_of(name)
+    async def ensure_outputs(self, sources: Collection[str]) -> dict[str, Output | SetupError]:
+        """The same for many at once: by source, its output or what is wrong with it."""
+        found = await self._cluster.topics()
+        there = [source for source in sources if source in found]
+        settings = await self._cluster.settings_of_each(there, [_LARGEST]) if there else {}
+        wanted = {
+            source: Output(self._settings.output_topic(source), found[source].partitions, int(settings[source][_LARGEST]))
+            for source in there
+        }
+        made = await self._ensure(found, wanted.values())
+        return {
+            source: made[wanted[source].topic]
+            if source in wanted
+            else SetupError(f"topic {source} is missing; create it, or change CDC_MASKER_SOURCE_TOPICS")
+            for source in sources
+        }
+
+    async def _ensure(self, found: Mapping[str, Topic], wanted: Collection[Output]) -> dict[str, Output | SetupError]:
+        """By name, each topic as it is after this. `wanted` tells what they have to have at least."""
+        missing = {each.topic: each for each in wanted if each.topic not in found}
+        there = [each for each in wanted if each.topic in found]
+        if missing:
+            settings = {name: {**_KEPT_FOR_EVER, _LARGEST: str(each.largest)} for name, each in missing.items()}
+            await self._cluster.create({name: each.partitions for name, each in missing.items()}, settings)
+        actual = (
+            await self._cluster.settings_of_each([each.topic for each in there], [*_KEPT_FOR_EVER, _LARGEST]) if there else {}
+        )
+        checked = {each.topic: await self._checked(found[each.topic], each, actual[each.topic]) for each in there}
+        return {**missing, **checked}
+
+    async def _checked(self, found: Topic, wanted: Output, actual: Mapping[str, str]) -> Output | SetupError:
         wrong = {key: value for key, value in _KEPT_FOR_EVER.items() if actual[key] != value}
-        if int(actual[_LARGEST]) < largest:
-            wrong[_LARGEST] = str(largest)
+        if int(actual[_LARGEST]) < wanted.largest:
+            wrong[_LARGEST] = str(wanted.largest)
         if wrong:
-            raise SetupError(_complaint(name, wrong, actual))
-        if found[name].partitions < partitions:
-            await self._cluster.grow(name, partitions)
-        return Output(name, max(partitions, found[name].partitions), int(actual[_LARGEST]))
+            return SetupError(_complaint(wanted.topic, wrong, actual))
+        if found.partitions < wanted.partitions:
+            await self._cluster.grow(wanted.topic, wanted.partitions)
+        return Output(wanted.topic, max(wanted.partitions, found.partitions), int(actual[_LARGEST]))
+
+
+def _unless_wrong(made: Output | SetupError) -> Output:
+    if isinstance(made, SetupError):
+        raise made
+    return made
 
 
 def _complaint(topic: str, wrong: Mapping[str, str], actual: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from aiokafka.errors import KafkaError
 
@@ -46,17 +46,19 @@ class Watcher:
         found = await self._parts.topics.sources()
         self._lanes.check_incarnations({name: topic.incarnation for name, topic in found.items()})
         await self._lanes.reopen()
-        ready = [name for name in found if name not in self._sources and await self._prepared(name)]
+        ready = await self._prepared(found.keys() - self._sources)
         if ready:
             logger.info("source topics that are new: %s", ", ".join(sorted(ready)))
             self._sources = self._sources.union(ready)
         # Told every time: a subscription that a rebalance kept from being changed is changed at the next look.
         await self._follow(self._sources)
 
-    async def _prepared(self, source: str) -> bool:
-        try:
-            await self._parts.topics.ensure_output(source)
-        except SetupError as error:
-            logger.error("topic %s is not masked: %s", source, error, extra=at(source, code="setup"))
-            return False
-        return True
+    async def _prepared(self, sources: Collection[str]) -> list[str]:
+        """Those of these whose output is there and right."""
+        if not sources:
+            return []
+        outputs = await self._parts.topics.ensure_outputs(sources)
+        for source, output in outputs.items():
+            if isinstance(output, SetupError):
+                logger.error("topic %s is not masked: %s", source, output, extra=at(source, code="setup"))
+        return [source for source, output in outputs.items() if not isinstance(output, SetupError)]
