@@ -46,17 +46,28 @@ def deployment(deploy: Deploy) -> Deployment:
     until(lambda: worker.metric("cdc_masker_policy_version") == 2, 60, lambda: worker.log.read_text()[-2000:])
     made.produce(100, partitions=2, first=320)
     until(lambda: made.audited() >= 400, 60, made.audited)
+    made.stack.sql(
+        f"CREATE ROLE {made.name}_auditor LOGIN PASSWORD 'pw' IN ROLE cdc_masker_auditor; "
+        f"CREATE ROLE {made.name}_both LOGIN PASSWORD 'pw' IN ROLE cdc_masker_auditor, cdc_masker_custodian",
+        database=made.name,
+    )
     return made
 
 
-def audit(deployment: Deployment, *arguments: str) -> tuple[int, str, str]:
+def audit(deployment: Deployment, *arguments: str, login: str = "auditor") -> tuple[int, str, str]:
     """Exit code, output and error of a command; in this process, which saves its start."""
-    done = CliRunner().invoke(app, ["audit", *arguments], env=deployment.environment)
+    return run(deployment, "audit", *arguments, login=login)
+
+
+def run(deployment: Deployment, *arguments: str, login: str) -> tuple[int, str, str]:
+    url = deployment.environment["CDC_MASKER_DATABASE_URL"]
+    dsn = f"postgresql://{deployment.name}_{login}:pw@{url.rpartition('@')[2]}"
+    done = CliRunner().invoke(app, arguments, env={**deployment.environment, "CDC_MASKER_DATABASE_URL": dsn})
     return done.exit_code, done.stdout, "" if done.exception is None else str(done.exception)
 
 
-def verify(deployment: Deployment, *options: str) -> tuple[int, dict[str, Any]]:
-    code, out, problem = audit(deployment, "verify", "--json", *options)
+def verify(deployment: Deployment, *options: str, login: str = "auditor") -> tuple[int, dict[str, Any]]:
+    code, out, problem = audit(deployment, "verify", "--json", *options, login=login)
     assert out, (code, problem)
     return code, json.loads(out)
 
@@ -81,6 +92,7 @@ def test_what_workers_leave_verifies_and_recomputes(deployment: Deployment) -> N
 
     look(deployment)
     prove(deployment)
+    erase(deployment)
     tamper(deployment)
 
 
@@ -131,6 +143,26 @@ def prove(deployment: Deployment) -> None:
     code, _, problem = audit(deployment, "prove", "--topic", deployment.topic, "--partition", "1", "--offset", "9999")
     assert code != 0
     assert "the audit has no row for offset 9999" in problem
+
+
+def erase(deployment: Deployment) -> None:
+    """Records of a subject can be masked anew until the subject is erased; then they are counted."""
+    deployment.say(
+        "op.declare_domain('people', per_subject=True)",
+        "op.keep_column('shop.customers', 'id', reason='a test')",
+        "op.mask_column('shop.customers', 'name', method='tokenize', domain='people', subject='id', type='text')",
+    )
+    worker = deployment.workers[0]
+    until(lambda: worker.metric("cdc_masker_policy_version") == 3, 60, lambda: worker.log.read_text()[-2000:])
+    deployment.produce(10, partitions=2, first=1000)
+    until(lambda: deployment.audited() >= 410, 60, deployment.audited)
+    code, report = verify(deployment, "--recompute", login="both")
+    assert (code, [chain["recomputed"] for chain in report["chains"]]) == (0, [205, 205]), report
+    code, _, problem = run(deployment, "keys", "erase", "1003", "--reason", "a test", login="both")
+    assert code == 0, problem
+    code, report = verify(deployment, "--recompute", login="both")
+    assert (code, [chain["recomputed"] for chain in report["chains"]]) == (0, [205, 204]), report
+    assert list(report["chains"][1]["unchecked"].values()) == [1]
 
 
 def tamper(deployment: Deployment) -> None:
