@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from heapq import merge
+from itertools import groupby
 
 from aiokafka import TopicPartition
 
@@ -187,7 +188,8 @@ class _Verifying:
         through = max(-1 if extent is None else extent.last_first_offset, -1 if position is None else position.last_offset)
         stored = self._bridge.each(self._servers.catalog.trail.rows(chain, through))
         exported = () if self._beside.archive is None else self._beside.archive.entries(chain)
-        return merge(exported, stored, key=lambda each: each.offset if isinstance(each, Unreadable) else each.first_offset)
+        both = merge(exported, stored, key=lambda each: each.offset if isinstance(each, Unreadable) else each.first_offset)
+        return (each for each, _ in groupby(both))  # what was taken out may have come back, or been taken out twice
 
     def _raw(self, place: Place) -> RawLog:
         partition = TopicPartition(place.topic, place.partition)

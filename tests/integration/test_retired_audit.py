@@ -1,0 +1,86 @@
+"""What retention took out of the catalog verifies: with its files as if it were there, and without by its receipts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cdc_masker.catalog import open_catalog
+from cdc_masker.cli import app
+from tests.integration.conftest import Deploy
+from tests.integration.kit import Deployment, until
+
+pytestmark = pytest.mark.stack
+
+LATE = """
+import sys, time, types
+from cdc_masker.kafka import lanes
+
+days = 70
+lanes.time = types.SimpleNamespace(**{**vars(time), "time_ns": lambda: time.time_ns() - days * 86_400 * 10**9})
+sys.argv = ["cdc-masker", "worker"]
+from cdc_masker.cli import main
+
+main()
+"""
+"""A worker whose clock is months late."""
+
+
+def audit(deployment: Deployment, *arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["audit", *arguments], env=deployment.environment)
+    return done.exit_code, done.stdout
+
+
+def verify(deployment: Deployment, *options: str) -> tuple[int, list[dict[str, Any]], dict[str, int]]:
+    """Exit code, findings, and what could not be checked of the one chain."""
+    code, out = audit(deployment, "verify", "--json", *options)
+    report: dict[str, Any] = json.loads(out)
+    (chain,) = report["chains"]
+    return code, report["first_findings"], chain["unchecked"]
+
+
+def test_what_was_taken_out_verifies(deploy: Deploy, tmp_path: Path) -> None:
+    deployment = deploy(batch_records="20")
+    deployment.create(deployment.topic, 1)
+    deployment.produce(100)
+    script = deployment.home / "late.py"
+    script.write_text(LATE)
+    late = deployment.ready(deployment.start(by=str(script)))
+    until(lambda: deployment.audited() == 100, 30, late.log.read_text)
+    late.process.terminate()
+    late.process.wait(30)
+    deployment.produce(40, first=100)
+    worker = deployment.ready(deployment.start())
+    until(
+        lambda: len(deployment.audit_rows()) == len(deployment.audit()) and deployment.audited() == 140,
+        30,
+        worker.log.read_text,
+    )
+    entries = deployment.audit()
+    month = f"{datetime.now(UTC):%Y-%m}"
+
+    code, said = audit(deployment, "retire", "--before", month, "--to", str(tmp_path))
+    old = [entry for entry in entries if entry.last_offset < 100]
+    assert code == 0
+    assert f"{len(old)} entries of 1 chains taken out" in said
+    assert len(deployment.audit_rows()) == len(entries) - len(old)
+    assert verify(deployment, "--export", str(tmp_path)) == (0, [], {})
+    code, findings, unchecked = verify(deployment)
+    assert (code, findings) == (0, [])
+    assert unchecked["entries that retention took: see --export"] == len(old)
+
+    async def copy_again() -> None:
+        async with open_catalog(deployment.settings()) as catalog:
+            assert await catalog.audit.append(entries) == len(old)
+
+    asyncio.run(copy_again())
+    assert verify(deployment, "--export", str(tmp_path)) == (0, [], {})
+    audit(deployment, "retire", "--before", month, "--to", str(tmp_path))
+    assert verify(deployment, "--export", str(tmp_path)) == (0, [], {})
+    assert verify(deployment)[:2] == (0, [])
