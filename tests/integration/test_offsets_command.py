@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar
 
 import pytest
+from aiokafka import TopicPartition
 
-from cdc_masker.events import AuditEntry
+from cdc_masker.catalog import open_catalog
+from cdc_masker.errors import SetupError
+from cdc_masker.events import Acceptance, AuditEntry
+from cdc_masker.kafka.accepting import Accepting
 from cdc_masker.kafka.checkpoints import head_of
+from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.wire import Committed
 from tests.integration.kit import Deployment, Worker, until
 from tests.integration.test_worker import delete_records, halted, remake
+from tests.migrations.kit import execute, query
 
 pytestmark = pytest.mark.stack
 
 Deploy = Callable[..., Deployment]
+T = TypeVar("T")
+
+
+class Forgetful(Cluster):
+    """Kafka whose group was idle for too long."""
+
+    async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        return await super().committed(group if group.endswith(".audit") else f"{group}.never", partitions)
 
 
 def accept(deployment: Deployment, *more: str) -> tuple[int, str, str]:
-    return deployment.run("offsets", "accept", deployment.topic, "0", "--reason", "T-1: retention was too short", *more)
+    """As somebody who may read the audit and no more of the catalog."""
+    database = deployment.environment["CDC_MASKER_DATABASE_URL"]
+    name = f"ann_{deployment.name}"
+    if not query(database, f"SELECT 1 FROM pg_roles WHERE rolname = '{name}'"):
+        execute(database, f"CREATE ROLE {name} LOGIN PASSWORD 'pass' IN ROLE cdc_masker_auditor")
+    url = f"postgresql://{name}:pass@{database.rpartition('@')[2]}"
+    ann = replace(deployment, environment={**deployment.environment, "CDC_MASKER_DATABASE_URL": url})
+    return ann.run("offsets", "accept", deployment.topic, "0", "--reason", "T-1: retention was too short", *more)
+
+
+def ask(deployment: Deployment, question: Callable[[Accepting], Awaitable[T]], kind: type[Cluster] = Cluster) -> T:
+    """Asks in this process."""
+
+    async def run() -> T:
+        settings = deployment.settings()
+        async with open_catalog(settings) as catalog:
+            cluster = kind(settings)
+            await cluster.start()
+            try:
+                policy = await catalog.policies.current()
+                partition = TopicPartition(deployment.topic, 0)
+                return await question(Accepting(settings, cluster, catalog.audit, policy, partition))
+            finally:
+                await cluster.close()
+
+    return asyncio.run(run())
 
 
 def masked(deployment: Deployment) -> list[int]:
@@ -68,19 +111,21 @@ def test_records_that_expired_are_accepted_and_the_chain_goes_on(deploy: Deploy)
     code, out, _ = accept(deployment)  # nobody answers
     assert code == 1
     assert "offsets 10 to 14 are not in the log any more and were never masked" in out
+    loss = ask(deployment, Accepting.look)
+    assert ask(deployment, Accepting.look, Forgetful) == loss
+    with pytest.raises(SetupError, match="is not as it was shown"):
+        ask(deployment, lambda accepting: accepting.accept(replace(loss, last=15, resume=16), "ann", "T-1"))
     assert len(deployment.audit()) == 1
 
     code, out, errors = accept(deployment, "--yes")
     assert code == 0, errors
-    assert "accepted by postgres" in out
+    assert f"accepted by ann_{deployment.name}" in out
     until(lambda: masked(deployment) == [*range(10), *range(15, 20)], 30, worker.log.read_text)
     assert not halted(worker)
     ((_, lost, _),) = chains(deployment).values()
     assert (lost.first_offset, lost.last_offset, lost.root, sum(lost.counts.values())) == (10, 14, "", 0)
     assert lost.accepted is not None
-    assert (lost.accepted.by, lost.accepted.reason, lost.accepted.incarnation) == (
-        "postgres", "T-1: retention was too short", None
-    )  # fmt: skip
+    assert lost.accepted == Acceptance(f"ann_{deployment.name}", "T-1: retention was too short")
     verified(deployment)
 
 
