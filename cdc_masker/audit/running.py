@@ -121,8 +121,9 @@ class _Verifying:
     def _index(self, log: AuditLog) -> Index:
         """Reads the audit topic."""
         self._tell(f"reading topic {log.partition.topic}")
-        index = Index(log.partition.topic, complete=log.first == 0, settled=log.settled)
-        for record in self._bridge.each(self._servers.raw.read(log.partition, log.first, log.end)):
+        first, settled, end = log.bounds
+        index = Index(log.partition.topic, complete=first == 0, settled=settled)
+        for record in self._bridge.each(self._servers.raw.read(log.partition, first, end)):
             index.add(record.offset, record.value, self._report)
         return index
 
@@ -147,16 +148,16 @@ class _Verifying:
             Chain(place.generation, place.topic, place.partition, newest)
         ]
         raw = self._raw(place) if topic is not None and chains[-1].incarnation == newest else None
-        masked = None
+        masked, settled = None, None
         if registered is not None and place in snapshot.masked:
-            partition = TopicPartition(registered.output_topic, place.partition)
-            masked = self._bridge.each(self._servers.masked.read(partition, *snapshot.masked[place]))
+            partition, bounds = TopicPartition(registered.output_topic, place.partition), snapshot.masked[place]
+            masked, settled = self._bridge.each(self._servers.masked.read(partition, bounds.first, bounds.end)), bounds.settled
         anew = self._beside.anew
         recompute = None
         if anew is not None and registered is not None and raw is not None and masked is not None:
             recompute = anew.recomputer(self._bridge, registered, self._largest(registered.output_topic))
         verify(
-            Copy([self._trail(chain, index) for chain in chains], masked, raw),
+            Copy([self._trail(chain, index) for chain in chains], masked, raw, settled),
             self._beside.catalogued,
             self._report,
             since=self._selection.since,

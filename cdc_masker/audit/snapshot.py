@@ -1,8 +1,9 @@
 """What there is to verify, at one time, while workers go on.
 
-The order of the looks is what makes it hold together. Rows, entries and masked records that were seen before the committed
-offsets are of batches before them; whatever is behind a committed offset and was there before is a finding, and what comes
-later is left to the next run. Rows are awaited until they have come as far as the audit topic was then.
+The order of the looks is what makes it hold together. Rows, entries and masked records that are there before committed offsets
+are read are of batches before these: whatever is behind a committed offset then is a finding. Their ends are taken again after
+that, so that all up to the committed offsets is there; what is behind these by then is left to the next run. Rows are awaited
+until they have come as far as the audit topic.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from cdc_masker.kafka.checkpoints import Checkpoint
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.settings import Settings
 
-__all__ = ["AuditLog", "Place", "Selection", "Snapshot", "look"]
+__all__ = ["AuditLog", "Bounds", "Place", "Selection", "Snapshot", "look"]
 
 _LOOK_SECONDS = 0.5
 _SETTLE_SECONDS = 10.0
@@ -50,27 +51,33 @@ class Place(NamedTuple):
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class AuditLog:
-    """The audit topic: from `first` to before `end`; what is before `settled` was there before committed offsets were read."""
+class Bounds(NamedTuple):
+    """A partition, from `first` to before `end`; what is before `settled` was there before committed offsets were read."""
 
-    partition: TopicPartition
     first: int
     settled: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """The audit topic. `behind`: its rows have not come as far."""
+
+    partition: TopicPartition
+    bounds: Bounds
     behind: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was there. `masked` has the bounds of each masked partition that is there, `positions` the chain that a committed
-    offset names, and its head.
+    """What was there. `masked` has the masked partitions that are there, `positions` the head for each chain that a committed
+    offset names.
     """
 
     topics: Mapping[str, wire.Topic]
     registered: Mapping[tuple[str, int], Registered]
     extents: Mapping[Chain, Extent]
-    masked: Mapping[Place, tuple[int, int]]
+    masked: Mapping[Place, Bounds]
     positions: Mapping[Chain, Head]
     log: AuditLog | None
 
@@ -87,8 +94,10 @@ async def look(
         extents = {chain: each for chain, each in (await trail.chains()).items() if _takes(selection, chain)}
         audit = TopicPartition(settings.audit_topic, 0)
         settled = (await cluster.bounds(audit))[1] if settings.audit_topic in topics else 0
-        masked = await _masked(cluster, topics, wanted.values())
+        before = await _masked(cluster, topics, wanted.values())
         positions = await _positions(settings, cluster, topics, wanted.values(), report)
+        after = await _masked(cluster, topics, wanted.values())
+        masked = {place: Bounds(first, before.get(place, (0, 0))[1], end) for place, (first, end) in after.items()}
         log = await _log(settings, cluster, audit, settled, within) if settings.audit_topic in topics else None
     except KafkaError:
         raise TransientError("Kafka can't be read; check that its brokers run and that its user may read") from None
@@ -149,12 +158,12 @@ async def _committed(cluster: Cluster, group: str, partitions: list[TopicPartiti
 
 
 async def _log(settings: Settings, cluster: Cluster, audit: TopicPartition, settled: int, within: float) -> AuditLog:
-    """The audit topic as it is now, and whether its rows have come as far."""
+    """The audit topic as it is now; its rows are awaited so many seconds."""
     first, end = await cluster.bounds(audit)
     deadline = asyncio.get_running_loop().time() + within
     while True:
         copied = (await cluster.committed(group_of(settings), [audit])).get(audit)
         behind = end > first and (copied is None or copied.offset < end)
         if not behind or asyncio.get_running_loop().time() > deadline:
-            return AuditLog(audit, first, settled, end, behind)
+            return AuditLog(audit, Bounds(first, settled, end), behind)
         await asyncio.sleep(_LOOK_SECONDS)

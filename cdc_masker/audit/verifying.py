@@ -25,13 +25,15 @@ __all__ = ["Copy", "in_order", "verify"]
 class Copy:
     """A masked copy of one raw partition: the trails of its chains in order, and its records.
 
-    `masked` is None where the masked topic is gone. `raw` is the raw log of the last chain, None where the topic is gone or is
+    `masked` is None where the masked topic is gone; of its records, those from offset `settled` on may be newer than what the
+    committed offset says. `raw` is the raw log of the last chain, None where the topic is gone or is
     of another incarnation.
     """
 
     trails: Sequence[Trail]
     masked: Iterable[Record] | None
     raw: RawLog | None = None
+    settled: int | None = None
 
 
 def in_order(found: Collection[Chain], successors: Mapping[Chain, str], newest: str, report: Report) -> list[Chain]:
@@ -84,20 +86,21 @@ def verify(
             else:
                 records.check(entry, trail.chain, masked, raw, report, recompute)
             tell(trail.chain)
-    _check_rest(copy.trails[-1], masked, copy.raw, report)
+    _check_rest(copy, masked, report)
 
 
-def _check_rest(trail: Trail, masked: MaskedCopy | None, raw: RawLog | None, report: Report) -> None:
+def _check_rest(copy: Copy, masked: MaskedCopy | None, report: Report) -> None:
     """What is behind the last entry: raw records that wait to be masked, and no masked ones."""
+    trail = copy.trails[-1]
     summary, tally = report.of(trail.chain), Tally(report, trail.chain)
     end = -1 if summary.last_offset is None else summary.last_offset
     position = end if trail.position is None else trail.position.last_offset
     for made in () if masked is None else masked.rest():
         if trail.behind and made.offset <= position:
             summary.unchecked["records whose rows are on their way"] += 1
-        else:
+        elif made.offset <= position or copy.settled is None or made.record.offset < copy.settled:
             tally.found(Code.EXTRA, made.offset, "the masked record is of no entry", made.record)
-    for record in () if raw is None else raw.rest():
+    for record in () if copy.raw is None else copy.raw.rest():
         if record.offset > position:
             summary.waiting += 1
         elif not trail.behind:

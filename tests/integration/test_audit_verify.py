@@ -7,6 +7,7 @@ import csv
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -94,6 +95,34 @@ def test_what_workers_leave_verifies_and_recomputes(deployment: Deployment) -> N
     prove(deployment)
     erase(deployment)
     tamper(deployment)
+
+
+def test_verifying_beside_workers_that_go_on_finds_nothing(deploy: Deploy) -> None:
+    made = deploy(batch_records="20")
+    made.create(made.topic, 2)
+    made.stack.sql(f"CREATE ROLE {made.name}_auditor LOGIN PASSWORD 'pw' IN ROLE cdc_masker_auditor", database=made.name)
+    made.ready(made.start())
+    enough = threading.Event()
+
+    def produce() -> None:
+        first = 0
+        while not enough.is_set():
+            made.produce(200, partitions=2, first=first, make=some_poison)
+            first += 200
+
+    producing = threading.Thread(target=produce)
+    producing.start()
+    try:
+        until(lambda: made.audited() > 0, 60)
+        seen: list[int] = []
+        for _ in range(3):
+            code, report = verify(made)
+            assert (code, report["findings"]) == (0, 0), report
+            seen.append(sum(chain["records"] for chain in report["chains"]))
+    finally:
+        enough.set()
+        producing.join()
+    assert seen == sorted(set(seen)), "nothing went on meanwhile"
 
 
 def look(deployment: Deployment) -> None:

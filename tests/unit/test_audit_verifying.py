@@ -173,6 +173,19 @@ def test_raw_records_that_nobody_has_masked_yet_wait() -> None:
     assert report.summaries[world.chain].waiting == 2
 
 
+def test_records_that_came_later_are_left_to_the_next_run() -> None:
+    world = World.make()
+    world.rows.pop()
+    world.position = Head(49, entry_hash(encode_entry(world.entries[4])))
+    new = len([record for record in world.masked if record.offset < 40])
+    copy = Copy([replace(world.trail(Report()), index=None)], world.masked, RawLog(world.raw, start=0))
+    for settled, expected in ((new, set()), (new + 1, {("extra", 50)}), (None, {("extra", 50)})):
+        report = Report()
+        verify(replace(copy, settled=settled, raw=RawLog(world.raw, start=0)), world.catalogued, report)
+        assert places(report) == expected
+        assert report.summaries[world.chain].waiting == 9
+
+
 def test_rows_on_their_way_are_no_finding() -> None:
     world = World.make(behind=True)
     world.rows.pop()
