@@ -41,6 +41,10 @@ __all__ = ["Batch", "Lane", "Lanes", "State"]
 logger = logging.getLogger(__name__)
 
 _DEPTH = 2  # batches of a lane in this process: one that is being masked or published, one that waits
+_WAITS = (
+    "%s waits for policy version %d, which masked it last, and the newest is %d; restore the catalog, or release what it lost "
+    "again with `cdc-masker db upgrade`"
+)
 _GRACE_SECONDS = 5.0
 
 
@@ -166,9 +170,11 @@ class Lane:
             if not opened.compared:
                 self._comparing = asyncio.create_task(self._compare(opened))
             steps.reach(Step.POSITION_FOUND)
-            while self._parts.maskers.policy.version < resumption.policy:
-                self._log.warning("%s waits for policy version %d, which masked it last", self, resumption.policy)
+            while (newest := self._parts.maskers.policy.version) < resumption.policy:
+                self._log.warning(_WAITS, self, resumption.policy, newest)
                 await self._parts.maskers.changed()
+            if self.state is not State.OPENING:  # it was halted meanwhile: the audit does not fit
+                return
             self.next, self.head = resumption.offset, resumption.head
             self.seek(self.partition, self.next, self.epoch)
             self.state = State.RUNNING

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cdc_masker.catalog import open_catalog
+from cdc_masker.catalog.commands import upgrade
 from cdc_masker.events import Record
 from cdc_masker.keys.providers import FileKeys
 from cdc_masker.pipeline import HEADER, Masker
@@ -116,6 +117,33 @@ def test_without_the_catalog_masking_goes_on_for_a_while_then_waits_for_it(own_s
     deployment.release("null")
     until(lambda: _use([worker], 2), 20, worker.log.read_text)
     assert_exactly_once(deployment.masked(), deployment.end_offsets(deployment.topic))
+
+
+def test_a_worker_never_goes_back_with_a_catalog_that_was_restored(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.create(deployment.topic)
+    deployment.stack.sql(f'create database "{deployment.name}_old" template "{deployment.name}"')
+    worker = deployment.ready(deployment.start())
+    deployment.release("null")
+    until(lambda: _use([worker], 2), 20, worker.log.read_text)
+    deployment.produce(20)
+    until(lambda: deployment.audited() == 20, 20, worker.log.read_text)
+    worker.kill()
+
+    deployment.stack.sql(f'drop database "{deployment.name}" with (force)')
+    deployment.stack.sql(f'alter database "{deployment.name}_old" rename to "{deployment.name}"')
+    deployment.produce(20, first=20)
+    worker = deployment.ready(deployment.start())
+    told = "waits for policy version 2, which masked it last, and the newest is 1; restore the catalog, or release"
+    until(lambda: told in worker.log.read_text(), 30, worker.log.read_text)
+    # Rows of the audit are gone as well: the version comes back, and that does not make the partition go on.
+    until(lambda: 'code="audit_mismatch"' in worker.page("metrics")[1], 30, worker.log.read_text)
+    upgrade(deployment.settings(), deployment.home / "policies")
+    until(lambda: _use([worker], 2), 20, worker.log.read_text)
+    deployment.release("tokenize")
+    until(lambda: _use([worker], 3), 20, worker.log.read_text)
+    assert "masking from offset" not in worker.log.read_text()
+    assert deployment.audited() == 20
 
 
 @contextmanager
