@@ -44,7 +44,10 @@ class PartitionReader:
 async def partition_reader(settings: Settings) -> AsyncIterator[PartitionReader]:
     """Raises `TransientError` when the brokers are away."""
     consumer = AIOKafkaConsumer(
-        **settings.kafka_client(), isolation_level="read_committed", max_partition_fetch_bytes=settings.fetch_bytes
+        **settings.kafka_client(),
+        isolation_level="read_committed",
+        auto_offset_reset="none",  # records that expire meanwhile are an error, not a reason to go on elsewhere
+        max_partition_fetch_bytes=settings.fetch_bytes,
     )
     try:
         try:
