@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from cdc_masker.settings import PREFIX
-from cdc_masker.stack import Database
+from cdc_masker.stack import Database, Stack
 from cdc_masker.version import __version__
 from tests.unit.building import change, compact
 
@@ -166,7 +166,7 @@ def test_from_the_readme_to_a_masked_event(home: Home, repository: Path, fresh_d
 
 
 @pytest.mark.stack
-def test_the_example_for_ci_runs(home: Home, fresh_database: Callable[[str], Database]) -> None:
+def test_the_example_for_ci_runs(home: Home, postgres: Stack, fresh_database: Callable[[str], Database]) -> None:
     home.shell("cdc-masker init ci", where=".")
     home.shell("git init -q && git add . && git -c user.name=me -c user.email=me commit -q -m first", where="ci")
     home.shell("git update-ref refs/remotes/origin/main HEAD", where="ci")
@@ -182,11 +182,19 @@ def test_the_example_for_ci_runs(home: Home, fresh_database: Callable[[str], Dat
     revision = home.directory / "ci" / "versions" / "policy_0001_nothing_is_decided.py"
     say(revision, "op.keep_column('public.people', 'id', reason='ours')")
     steps = [step["run"] for step in job["steps"] if "run" in step]
-    assert len(steps) == 4
+    assert len(steps) == 5
     for step in steps:
         code = 1 if step == "cdc-masker policy test" else 0  # the key is kept now, which the first test doesn't expect
         home.shell(step, where="ci", code=code, **variables)
     assert "public.people.id" in (home.directory / "summary").read_text()
+
+    (check,) = (step for step in steps if "policy check" in step)
+    source = fresh_database("source")
+    statements = "create table people (id int, name text); create publication cdc_masker for table people"
+    postgres.sql(statements, database=source.name)
+    told = home.shell(check, where="ci", code=1, **variables, CDC_MASKER_SOURCE_URL=source.dsn).stdout
+    assert "UNDECIDED public.people.name" in told
+    assert "UNDECIDED public.people.id" not in told
 
 
 def test_the_example_for_ci_is_a_workflow() -> None:
