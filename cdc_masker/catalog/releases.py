@@ -3,7 +3,7 @@
 The policy in force is a function of the set of applied policy revisions: their changes, ancestors first. When Alembic
 has applied or taken back one of them, that policy is inserted as a new version by one literal statement, so offline
 scripts work too. The statement names the digest that the newest version must have, which is that of the revisions
-applied before: a revision file that was edited after its release, or a tampered row, stops the next release.
+applied before: a revision file that was edited after its release, or a digest that was changed, stops the next release.
 
 A version that masks less than the one before it needs a reason: `op.allow_weaker(reason)` in the revision, or, where one is
 taken back, `-x allow_weaker=REASON`.
