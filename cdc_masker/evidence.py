@@ -27,7 +27,18 @@ from cdc_masker.events import AuditEntry, Fate, Headers, Note, Outcome
 from cdc_masker.policies import Policy
 from cdc_masker.version import __version__
 
-__all__ = ["OTHERS", "PROGRAM", "audit_entry", "decode_entry", "encode_entry", "encode_note", "entry_hash", "leaf", "leaf_of"]
+__all__ = [
+    "OTHERS",
+    "PROGRAM",
+    "audit_entry",
+    "count_columns",
+    "decode_entry",
+    "encode_entry",
+    "encode_note",
+    "entry_hash",
+    "leaf",
+    "leaf_of",
+]
 
 PROGRAM = f"cdc-masker/{__version__}"
 OTHERS = "(others)"
@@ -106,7 +117,7 @@ def audit_entry(
         last_offset=end - 1,
         gaps=_gaps([outcome.offset for outcome in outcomes], start, end),
         counts={fate: counts[fate] for fate in Fate},
-        columns=_columns(outcomes),
+        columns=count_columns(outcomes),
         notes=tuple(
             Note(
                 outcome.topic, outcome.partition, outcome.offset, outcome.timestamp, outcome.fate, outcome.reason, outcome.place
@@ -168,7 +179,7 @@ def _gaps(offsets: Sequence[int], start: int, end: int) -> tuple[tuple[int, int]
     return tuple((left + 1, right - 1) for left, right in zip(before, after, strict=True) if right - left > 1)
 
 
-def _columns(outcomes: Sequence[Outcome]) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+def count_columns(outcomes: Sequence[Outcome]) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
     """How often each method was applied, by table and column; of these, how often it could not take the value."""
     applied = Counter(chain.from_iterable(outcome.treatments for outcome in outcomes))
     misfits: Counter[tuple[str, str, str]] = Counter()

@@ -45,12 +45,12 @@ class Recomputer:
         place = f"{self._seed} {record.partition} {record.offset} {record.topic}"
         return int.from_bytes(sha256(place.encode()).digest()[:8], "big") < self._below
 
-    def problem(self, entry: AuditEntry, record: Record, one: Made | Note) -> str | None:
-        """What of a raw record's outcome is not what masking it anew gives, None if all is. Raises `NotCheckable`."""
+    def mask(self, entry: AuditEntry, record: Record, one: Made | Note) -> tuple[Outcome, str | None]:
+        """The raw record's outcome, and what is not the same in what was published of it. Raises `NotCheckable`."""
         masker = self._masker(entry)
         outcome = masker.mask(record, self._subjects(masker))
         differing = _differing(outcome, one)
-        return f"masking the raw record anew gives another {', '.join(differing)}" if differing else None
+        return outcome, f"masking the raw record anew gives another {', '.join(differing)}" if differing else None
 
 
 class KnownSubjects:

@@ -18,8 +18,8 @@ from cdc_masker import merkle
 from cdc_masker.audit.entries import published, visible
 from cdc_masker.audit.findings import Code, Report, Tally
 from cdc_masker.errors import CdcMaskerError
-from cdc_masker.events import AuditEntry, Fate, Note, Record
-from cdc_masker.evidence import leaf, leaf_of
+from cdc_masker.events import AuditEntry, Fate, Note, Outcome, Record
+from cdc_masker.evidence import count_columns, leaf, leaf_of
 from cdc_masker.heads import Chain
 from cdc_masker.pipeline import HEADER
 
@@ -56,8 +56,11 @@ class Recompute(Protocol):
         """Whether this record is one to mask anew."""
         ...
 
-    def problem(self, entry: AuditEntry, record: Record, one: Made | Note) -> str | None:
-        """What of a raw record's outcome is not what masking it anew gives, None if all is. Raises `NotCheckable`."""
+    def mask(self, entry: AuditEntry, record: Record, one: Made | Note) -> tuple[Outcome, str | None]:
+        """The raw record's outcome, and what is not the same in what was published of it, None if all is.
+
+        Raises `NotCheckable`.
+        """
         ...
 
 
@@ -210,6 +213,7 @@ def check(
         unchecked["records whose raw topic is gone, or was made anew"] += visible(entry)
     else:
         look.compare_raw(raw)
+        look.compare_columns()
     tally.close()
 
 
@@ -251,6 +255,7 @@ class _Look:
         self._gap: tuple[int, int] | None = next(self._gaps, None)
         self._leaves: list[bytes] = []
         self._fates: Counter[Fate] = Counter()
+        self._anew: list[Outcome] = []
         self._seen = 0
         self._vanished = 0
 
@@ -296,6 +301,12 @@ class _Look:
             problem = f"{vanished:,} raw records of the entry are gone, and the log still has those before it"
             self._report.found(Code.VANISHED, self._chain, entry.first_offset, problem)
 
+    def compare_columns(self) -> None:
+        """That what was done to columns was counted right, where every record was masked anew and came out the same."""
+        if len(self._anew) == visible(self._entry) and count_columns(self._anew) != self._entry.columns:
+            problem = "the entry's counts by column and method are not those of masking its raw records anew"
+            self._report.found(Code.RECOMPUTED, self._chain, self._entry.first_offset, problem)
+
     def _in_gap(self, offset: int) -> bool:
         while self._gap is not None and self._gap[1] < offset:
             self._gap = next(self._gaps, None)
@@ -317,12 +328,14 @@ class _Look:
         assert self._recompute is not None
         summary = self._report.of(self._chain)
         try:
-            problem = self._recompute.problem(self._entry, record, one)
+            outcome, problem = self._recompute.mask(self._entry, record, one)
         except NotCheckable as reason:
             summary.unchecked[str(reason)] += 1
             return
         summary.recomputed += 1
-        if problem is not None:
+        if problem is None:
+            self._anew.append(outcome)
+        else:
             self._tally.found(Code.RECOMPUTED, record.offset, problem)
 
 

@@ -21,7 +21,7 @@ from cdc_masker.exports import Exporter, encode_manifest
 from cdc_masker.heads import Chain, Head, Heads
 from cdc_masker.methods import NO_SUBJECTS
 from cdc_masker.pipeline import Masker
-from tests.copies import World, event, masker, policies
+from tests.copies import World, event, link, masker, policies
 from tests.entries import chained, entry
 
 # Exports
@@ -135,6 +135,17 @@ def test_a_record_that_was_quarantined_without_a_reason_is_named() -> None:
     world.raw[13] = replace(event(15), offset=14)
     report = world.find(recompute=recomputer())
     assert [(each.code.value, each.offset) for each in report.findings] == [("recomputed", 14)]
+
+
+def test_wrong_counts_by_column_show_where_all_records_are_masked_anew() -> None:
+    world = World.make()
+    columns = {"shop.customers": {"name": {"keep": 1}}}
+    world.entries = link([replace(each, columns=columns) if each.first_offset == 20 else each for each in world.entries])
+    world.publish()
+    (found,) = world.find(recompute=recomputer()).findings
+    assert (found.code.value, found.offset) == ("recomputed", 20)
+    assert "counts by column and method" in found.problem
+    assert world.find(recompute=recomputer(0.5)).findings == []
 
 
 def test_a_sample_is_drawn_by_its_seed() -> None:
