@@ -105,13 +105,6 @@ class PostgresAudit:
             wanted = wanted.where(tuple_(*_KEY) > tuple_(*(literal(row[column.name], column.type) for column in _KEY)))
         return await self._read(wanted.order_by(*_KEY).limit(limit))
 
-    async def newest(self, limit: int, topic: str | None = None) -> list[AuditEntry]:
-        """The newest entries by time of masking, newest first."""
-        wanted = audit_entry.select().order_by(audit_entry.c.masked_at.desc(), *_IDENTITY).limit(limit)
-        if topic is not None:
-            wanted = wanted.where(audit_entry.c.topic == topic)
-        return await self._read(wanted)
-
     async def quarantined(
         self,
         limit: int,

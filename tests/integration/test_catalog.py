@@ -160,8 +160,9 @@ async def test_audit_entries_come_back_as_they_were(settings: Settings) -> None:
     other = entry(topic="other")
     async with open_catalog(settings) as catalog:
         assert await catalog.audit.append([ENTRY, later, other]) == 3
-        assert await catalog.audit.newest(10, ENTRY.topic) == [later, ENTRY]
-        assert await catalog.audit.newest(1) == [later]
+        chain = ENTRY.generation, ENTRY.incarnation, ENTRY.topic, ENTRY.partition
+        assert await catalog.audit.ending_at(*chain, ENTRY.last_offset) == ENTRY
+        assert await catalog.audit.last(*chain) == later
 
 
 @pytest.fixture
@@ -283,7 +284,7 @@ async def test_a_login_that_may_only_read_is_no_workers(
     reader = unique("reader")
     await execute(database.dsn, f"CREATE ROLE {reader} LOGIN PASSWORD 'pw' IN ROLE cdc_masker_auditor")
     async with open_catalog(load(database_url=database.dsn_of(reader, "pw"), database_ssl="disable")) as catalog:
-        await catalog.audit.newest(1)
+        await catalog.audit.last(1, "topic-id", "topic", 0)
         with pytest.raises(SetupError, match="grant it the role cdc_masker_worker"):
             await catalog.audit.check()
 
