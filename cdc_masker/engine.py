@@ -165,7 +165,8 @@ class Engine:
         undecided = frozenset(name for name, type_ in columns if not self._fits(self._decision(table, name), type_))
         constant = (name for name in key if isinstance(transforms.get(name), Constant))
         collapsed = frozenset(name for name in constant if name in undecided or not self._accepts_loss(table, name))
-        treated = (self._treated(table, name, transforms[name], name in withheld | undecided) for name in transforms)
+        by_default = withheld | undecided
+        treated = (self._treated(table, name, transforms[name], name in by_default) for name in transforms)
         treatment = Treatment(f"{table.schema}.{table.name}", tuple(each for column in treated for each in column))
         return RowPlan(transforms, len(layout), cells, kept, masked, undecided, collapsed, withheld, treatment)
 
