@@ -52,7 +52,8 @@ _GRACE_SECONDS = 5.0
 class Batch:
     """Consecutive records of one partition: all that a `read_committed` reader sees from `start` to before `end`.
 
-    `epoch` is the number of the assignment whose seek they come from, `size` about how many bytes they take.
+    `epoch` is the number of the assignment whose seek they come from, `size` about how many bytes they take. A batch without
+    records tells that there are none, and the next one starts where it does.
     """
 
     partition: TopicPartition
@@ -94,6 +95,7 @@ class Lane:
         self.pending = 0
         self.held = 0
         self.highwater = 0
+        self.empty = (0, 0)
         self._opening = asyncio.create_task(self._open())
 
     def __str__(self) -> str:
@@ -114,7 +116,9 @@ class Lane:
         return self.state is State.HALTED and self._halted in LOST_RECORDS
 
     def progress(self) -> metrics.Progress:
-        lag = max(self.highwater - self.next, 0)
+        start, end = self.empty
+        came = end if start == self.next else self.next  # markers and aborted records are nothing to mask
+        lag = max(self.highwater - came, 0)
         return metrics.Progress(
             self.partition.topic, self.partition.partition, lag, self._halted or self._parts.maskers.gate.closed
         )
@@ -340,12 +344,16 @@ class Lanes:
         return self._parts.settings.buffer_bytes - sum(lane.held for lane in self._lanes.values())
 
     def fetched(self, batch: Batch) -> None:
-        """Counts a batch as on its way to its lane."""
+        """Counts a batch as on its way to its lane, if there are records in it."""
         lane = self._current(batch)
-        if lane is not None:
+        if lane is None:
+            return
+        lane.highwater = batch.highwater
+        if batch.records:
             lane.pending += 1
             lane.held += batch.size
-            lane.highwater = batch.highwater
+        else:
+            lane.empty = batch.start, batch.end
 
     async def take(self, batch: Batch) -> None:
         """Masks and publishes a batch if it is of the present assignment, else drops it: it will come again."""

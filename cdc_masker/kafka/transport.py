@@ -97,8 +97,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
     async def batches(
         self, wanted: Collection[TopicPartition], halted: Mapping[TopicPartition, int], room: int, patience: float
     ) -> list[Batch]:
-        """The next batch of each wanted partition that has one, as far as there is `room` (bytes). Waits for `patience`
-        seconds if there is none. `halted` are partitions, with their epochs, of which nothing more is wanted.
+        """The next batch of each wanted partition that has one, with or without records, as far as there is `room` (bytes).
+        Waits for `patience` seconds if there is none. `halted` are partitions, with their epochs, of which nothing more is
+        wanted.
         """
         return await self.call_thread(self._batches, wanted, halted, room, patience)  # type: ignore[no-any-return]
 
@@ -132,9 +133,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             except KafkaError as error:
                 self._failed(partition, error)
                 continue
+            batches.append(self._batch(intake, partition, records, size))
             if records:
                 self._cursors[partition] = self._cursors.pop(partition)
-                batches.append(self._batch(intake, partition, records, size))
                 room -= size
         return batches
 
@@ -155,12 +156,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
 
     def _batch(self, intake: Intake, partition: TopicPartition, records: list[Any], size: int) -> Batch:
         cursor = self._cursors[partition]
-        start, cursor.position = cursor.position, intake.position(partition)
+        start, end = cursor.position, intake.position(partition)
+        if records:
+            cursor.position = end
         return Batch(
             partition=partition,
             epoch=cursor.epoch,
             start=start,
-            end=cursor.position,
+            end=end,
             highwater=intake.highwater(partition),
             size=size,
             records=tuple(
@@ -247,7 +250,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             fail_stop("fetching", error)
         for batch in batches:
             lanes.fetched(batch)
-        return {TP(*batch.partition): [batch] for batch in batches}
+        return {TP(*batch.partition): [batch] for batch in batches if batch.records}
 
     def _to_message(self, tp: TP, record: Batch) -> ConsumerMessage:
         return ConsumerMessage(

@@ -59,6 +59,11 @@ def test_aborted_source_records_are_not_masked_and_markers_leave_no_gap(deploy: 
     assert [record.offset for record in deployment.masked()] == visible
     until(lambda: position(deployment)[0] == at, 10, lambda: position(deployment))
 
+    deployment.produce(7, first=at, transactional=True)  # one whole batch, and behind it the marker alone
+    deployment.produce(5, first=at + 8, abort=True)
+    until(lambda: deployment.audited() == len(visible) + 7, 30, worker.log.read_text)
+    until(lambda: worker.metric("cdc_masker_consumer_lag") == 0, 10, lambda: worker.page("metrics")[1])
+
 
 def test_a_bug_ends_the_worker_and_loses_nothing(deploy: Deploy) -> None:
     """Faust acknowledges a message whose agent raised, and goes on with the next."""
