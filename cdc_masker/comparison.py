@@ -232,7 +232,7 @@ def _defaults(old: Policy, new: Policy) -> Iterator[Difference]:
     before, after = ({(each.server, each.schema, each.table): each for each in policy.tables} for policy in (old, new))
     for target in sorted(before.keys() | after.keys()):
         one, other = (each[target].default if target in each else "redact" for each in (before, after))
-        if before.get(target) != after.get(target):
+        if one != other or (target in before) != (target in after):
             place = f"default of {'' if target[0] == ANY_SERVER else target[0] + ':'}{target[1]}.{target[2]}"
             yield Difference(place, one, other, Verdict.WEAKER, breaks_schema="drop" in (one, other) and one != other)
 
@@ -274,9 +274,14 @@ def _topics(old: Policy, new: Policy) -> Iterator[Difference]:
     """Which rules are for a topic's records changes with its shape, so any change wants a look."""
     before, after = ({each.topic: each for each in policy.envelopes} for policy in (old, new))
     for topic in sorted(before.keys() | after.keys()):
-        one, other = before.get(topic), after.get(topic)
+        one, other = (None if topic not in each else _shape(each[topic]) for each in (before, after))
         if one != other:
             yield Difference(f"topic {topic}", _topic_in_words(one), _topic_in_words(other), Verdict.WEAKER)
+
+
+def _shape(envelope: EnvelopeShape) -> EnvelopeShape:
+    """What it says, for whatever reason."""
+    return msgspec.structs.replace(envelope, reason=None, ticket=None)
 
 
 def _topic_in_words(envelope: EnvelopeShape | None) -> str:

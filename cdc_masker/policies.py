@@ -96,6 +96,8 @@ class TableDefault(_Value, frozen=True, kw_only=True):
     schema: str
     table: str
     default: Literal["redact", "drop", "quarantine"]
+    reason: str | None = None
+    ticket: str | None = None
 
 
 class Domain(_Value, frozen=True, kw_only=True):
@@ -125,6 +127,8 @@ class EnvelopeShape(_Value, frozen=True, kw_only=True):
     server: str | None = None
     schema: str | None = None
     table: str | None = None
+    reason: str | None = None
+    ticket: str | None = None
 
 
 class _Document(_Value, frozen=True, kw_only=True):
@@ -232,8 +236,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         content = self.document()
         del content["version"], content["digest"]
-        for rule in content["rules"]:
-            del rule["reason"], rule["ticket"]
+        for explained in (*content["tables"], *content["envelopes"], *content["rules"]):
+            del explained["reason"], explained["ticket"]
         return "sha256:" + hashlib.sha256(_canonical(content)).hexdigest()
 
     def document(self) -> dict[str, Any]:

@@ -74,7 +74,9 @@ def seal(release: Release, before: str) -> str:
     Hashed is the canonical JSON (RFC 8785) of one array of texts and nulls: a name for this purpose, the seal before, version,
     digest, revision, the canonical JSON of the heads, reason, reason for masking less, time in microseconds since the epoch,
     login; then eight members for each rule, in the order of the first six: pattern (`true` or `false`), server, schema, table,
-    column, path (empty without one), reason, ticket.
+    column, path (empty without one), reason, ticket; five for each table with a default of its own: server, schema, table,
+    reason, ticket; and three for each topic of which something is said: topic, reason, ticket. How many there are of each is
+    in the digest.
     """
     parts = [
         _SEAL,
@@ -90,6 +92,10 @@ def seal(release: Release, before: str) -> str:
     ]
     for rule in release.policy.rules:  # which are in that order
         parts += ["true" if rule.pattern else "false", *rule.target, rule.reason, rule.ticket]
+    for table in release.policy.tables:
+        parts += [table.server, table.schema, table.table, table.reason, table.ticket]
+    for envelope in release.policy.envelopes:
+        parts += [envelope.topic, envelope.reason, envelope.ticket]
     return "sha256:" + hashlib.sha256(_canonical(parts)).hexdigest()
 
 

@@ -43,6 +43,18 @@ BEGIN
     ORDER BY
       rule.pattern, rule.server COLLATE "C", rule."schema" COLLATE "C", rule."table" COLLATE "C", rule."column" COLLATE "C",
       coalesce(rule.path, '') COLLATE "C", place
+  ) || ARRAY( -- tables and topics come in their order
+    SELECT part
+    FROM json_array_elements(document->'tables') WITH ORDINALITY AS stated (item, number)
+    CROSS JOIN LATERAL unnest(ARRAY[
+      item->>'server', item->>'schema', item->>'table', item->>'reason', item->>'ticket'
+    ]) WITH ORDINALITY AS one (part, place)
+    ORDER BY number, place
+  ) || ARRAY(
+    SELECT part
+    FROM json_array_elements(document->'envelopes') WITH ORDINALITY AS stated (item, number)
+    CROSS JOIN LATERAL unnest(ARRAY[item->>'topic', item->>'reason', item->>'ticket']) WITH ORDINALITY AS one (part, place)
+    ORDER BY number, place
   );
   INSERT INTO SCHEMA.policy_version
     (version, parent, digest, seal, default_method, key_epoch, tables, domains, envelopes, headers, revision, heads, reason,

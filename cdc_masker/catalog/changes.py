@@ -58,6 +58,7 @@ class Classify:
     target: Target
     classification: str
     reason: str | None = None
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ def replay(changes: Iterable[Change]) -> Policy:
                 if rules.pop((pattern, target), None) is None:
                     name = "forget_columns" if pattern else "forget_column"
                     raise PolicyError(f"{name} {'.'.join(target[1:4])}{target[4]}", "no rule is in force there")
-            case Classify(target, classification, reason):
-                rules[False, target] = _classified(rules.get((False, target)), target, classification, reason)
+            case Classify(target) as said:
+                rules[False, target] = _classified(rules.get((False, target)), said)
             case Default(table):
                 tables[table.server, table.schema, table.table] = table
             case Declare(domain):
@@ -187,10 +188,10 @@ def _default_around(stated: TableDefault, tables: Mapping[tuple[str, str, str], 
     return EMPTY.default if around is None or stated.server == ANY_SERVER else around.default
 
 
-def _classified(rule: Rule | None, target: Target, classification: str, reason: str | None) -> Rule:
+def _classified(rule: Rule | None, said: Classify) -> Rule:
     if rule is not None:
-        return msgspec.structs.replace(rule, classification=classification)
-    server, schema, table, column, path = target
+        return msgspec.structs.replace(rule, classification=said.classification)
+    server, schema, table, column, path = said.target
     return Rule(
         server=server,
         schema=schema,
@@ -198,8 +199,9 @@ def _classified(rule: Rule | None, target: Target, classification: str, reason: 
         column=column,
         path=path or None,
         method="redact",
-        classification=classification,
-        reason=reason,
+        classification=said.classification,
+        reason=said.reason,
+        ticket=said.ticket,
     )
 
 

@@ -139,10 +139,11 @@ class PolicyOperation(MigrateOperation):
         server: str = ANY_SERVER,
         path: str | None = None,
         reason: str | None = None,
+        ticket: str | None = None,
     ) -> None:
         """Says what a column holds. Its rule stays as it is; without one, a rule redacts it from now on."""
         schema, name = parse_table(table)
-        operations.invoke(cls(Classify((server, schema, name, column, path or ""), classification, reason)))
+        operations.invoke(cls(Classify((server, schema, name, column, path or ""), classification, reason, ticket)))
 
     @classmethod
     def default_table(
@@ -152,12 +153,15 @@ class PolicyOperation(MigrateOperation):
         default: Literal["redact", "drop", "quarantine"],
         *,
         server: str = ANY_SERVER,
+        reason: str | None = None,
+        ticket: str | None = None,
     ) -> None:
         """Says what happens to the columns of a table that no rule is about: redacted as everywhere, dropped, or the record
         that has one is quarantined.
         """
         schema, name = parse_table(table)
-        operations.invoke(cls(Default(TableDefault(server=server, schema=schema, table=name, default=default))))
+        stated = TableDefault(server=server, schema=schema, table=name, default=default, reason=reason, ticket=ticket)
+        operations.invoke(cls(Default(stated)))
 
     @classmethod
     def forget_column(
@@ -219,13 +223,16 @@ class PolicyOperation(MigrateOperation):
         shape: Literal["debezium", "flattened", "signals"],
         table: TableName | None = None,
         server: str | None = None,
+        reason: str | None = None,
+        ticket: str | None = None,
     ) -> None:
         """Says what shape the events of a topic have, and whose rows they are where the topic's name doesn't tell.
 
         `signals` are dropped while no rule names their table.
         """
         schema, name = (None, None) if table is None else parse_table(table)
-        operations.invoke(cls(Shape(EnvelopeShape(topic=topic, shape=shape, server=server, schema=schema, table=name))))
+        stated = EnvelopeShape(topic=topic, shape=shape, server=server, schema=schema, table=name, reason=reason, ticket=ticket)
+        operations.invoke(cls(Shape(stated)))
 
     @classmethod
     def forget_topic(cls, operations: Operations, topic: str) -> None:

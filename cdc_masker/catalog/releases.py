@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -139,7 +140,16 @@ def _changes_of(revision: Script) -> tuple[Change, ...]:
     sql = io.StringIO()
     context = MigrationContext.configure(url=DIALECT_URL, opts={"as_sql": True, "output_buffer": sql, SAID: said})
     with Operations.context(context):
-        revision.module.upgrade()
+        try:
+            revision.module.upgrade()
+        except PolicyError:
+            raise
+        except Exception as error:  # noqa: BLE001  # it is not our code
+            lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == revision.path]
+            place = f"line {lines[-1]} of {revision.path}" if lines else revision.path
+            raise PolicyError(
+                f"revision {revision.revision}", f"upgrade() fails with {type(error).__name__} in {place}"
+            ) from None
     if sql.getvalue():
         raise PolicyError(f"revision {revision.revision}", "holds other operations than policy operations; move them elsewhere")
     return tuple(said)

@@ -50,7 +50,10 @@ def revisions(tmp_path: Path) -> Revisions:
         """
         op.declare_domain("email", type="text")
         op.allow_header("trace")
-        op.shape_topic("routed", shape="flattened", table="crm.customers")
+        op.shape_topic("routed", shape="flattened", table="crm.customers", reason='a "router"', ticket="T-1")
+        op.shape_topic("before", shape="signals", ticket="ünï")
+        op.default_table("crm.old", "drop", server="shop", reason="nobody reads it")
+        op.default_table("crm.older", "quarantine")
         op.mask_column("crm.customers", "email", method="tokenize", type="text", domain="email", reason='a "join" key')
         op.keep_column('"Crm"."Type Zoo"', "It's", reason="100% harmless: \\\\ ; \\t $$ ünï 💥 :bind %(bind)s")
         """,

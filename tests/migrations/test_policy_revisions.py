@@ -15,7 +15,7 @@ import pytest
 
 from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.errors import CdcMaskerError, PolicyError, SetupError
-from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule
+from cdc_masker.policies import Domain, EnvelopeShape, Policy, Rule, TableDefault
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from tests.migrations.kit import Revisions, execute, query
@@ -60,8 +60,13 @@ def test_each_revision_makes_one_version(settings: Settings, database: Database,
     first, second = at(settings, 1), current(settings)
     assert KEEP in first.rules
     assert first.headers == ("trace",)
-    routed = EnvelopeShape(topic="routed", shape="flattened", schema="crm", table="customers")
-    assert first.envelopes == second.envelopes == (routed,)
+    routed = EnvelopeShape(
+        topic="routed", shape="flattened", schema="crm", table="customers", reason='a "router"', ticket="T-1"
+    )
+    signals = EnvelopeShape(topic="before", shape="signals", ticket="ünï")
+    assert first.envelopes == second.envelopes == (signals, routed)
+    stated = TableDefault(server="shop", schema="crm", table="old", default="drop", reason="nobody reads it")
+    assert first.tables == (TableDefault(schema="crm", table="older", default="quarantine"), stated)
     assert [rule.column for rule in second.rules] == ["email"]
     assert second.domains == first.domains
     assert second.version == 2
@@ -165,6 +170,7 @@ def test_numbers_keep_their_value(settings: Settings, revisions: Revisions) -> N
     [
         ("op.mask_column('a.b', 'c', method='rot13')", "pass", r"rule a\.b\.c: .*rot13"),
         ("op.mask_column('a.b', 'c', method='truncate', lenght=3)", "pass", r"rule a\.b\.c"),
+        ("op.default_table('a.b', 'drop', why='x')", "pass", r"revision three: upgrade\(\) fails with TypeError in line"),
         ("op.forget_column('a.b', 'c')", "pass", r"forget_column a\.b\.c"),
         ("op.forbid_header('nope')", "pass", "forbid_header nope"),
         ("op.keep_column('a.b', 'c', reason=' ')", "pass", "give a reason"),

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from cdc_masker.errors import KeyringError, UnverifiedError
 from cdc_masker.keys.signing import new_signing_key, signed
-from cdc_masker.policies import Policy, Rule
+from cdc_masker.policies import EnvelopeShape, Policy, Rule, TableDefault
 from cdc_masker.sealing import START, Link, Release, Signature, check_link, check_signature, public_key, seal, signed_message
 
 RULES = (
@@ -33,11 +33,13 @@ RULES = (
     Rule(schema="*", table="*", column="email", method="redact", pattern=True, path="$.a"),
     Rule(server="shop", schema="crm", table="people", column="é\n", method="keep", reason="because"),
 )
+TABLES = (TableDefault(server="shop", schema="crm", table="people", default="drop", reason="why", ticket="T-2"),)
+ENVELOPES = (EnvelopeShape(topic="t", shape="flattened", ticket="T-3"),)
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 
 
 def release(version: int = 1, before: str = "", **changes: Any) -> Release:
-    policy = Policy.of(version, rules=RULES)
+    policy = Policy.of(version, rules=RULES, tables=TABLES, envelopes=ENVELOPES)
     made = Release(
         policy=policy,
         digest=policy.digest,
@@ -61,7 +63,9 @@ def test_a_seal_is_made_of_what_the_page_says() -> None:
         r'"1767323045000006","ann",'
         r'"false","*","crm","people","name","","a \"real\" name","T-1",'
         r'"false","shop","crm","people","é\n","","because",null,'
-        r'"true","*","*","*","email","$.a",null,null]'
+        r'"true","*","*","*","email","$.a",null,null,'
+        r'"shop","crm","people","why","T-2",'
+        r'"t",null,"T-3"]'
     )
     assert made.seal == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
@@ -84,10 +88,19 @@ def test_versions_make_a_chain() -> None:
         {"digest": "sha256:00"},
         {"parent": 1},
         {"seal": "sha256:00"},
-        {"policy": Policy.of(1, rules=RULES[1:])},
-        {"policy": Policy.of(1, rules=[msgspec.structs.replace(RULES[0], reason="another"), *RULES[1:]])},
-        {"policy": Policy.of(1, rules=[msgspec.structs.replace(RULES[0], ticket=None), *RULES[1:]])},
-        {"policy": Policy.of(2, rules=RULES)},
+        {"policy": Policy.of(1, rules=RULES[1:], tables=TABLES, envelopes=ENVELOPES)},
+        *(
+            {"policy": Policy.of(1, rules=rules, tables=tables, envelopes=envelopes)}
+            for rules, tables, envelopes in (
+                ([msgspec.structs.replace(RULES[0], reason="another"), *RULES[1:]], TABLES, ENVELOPES),
+                ([msgspec.structs.replace(RULES[0], ticket=None), *RULES[1:]], TABLES, ENVELOPES),
+                (RULES, [msgspec.structs.replace(TABLES[0], reason="another")], ENVELOPES),
+                (RULES, [msgspec.structs.replace(TABLES[0], ticket=None)], ENVELOPES),
+                (RULES, TABLES, [msgspec.structs.replace(ENVELOPES[0], reason="another")]),
+                (RULES, TABLES, [msgspec.structs.replace(ENVELOPES[0], ticket=None)]),
+            )
+        ),
+        {"policy": Policy.of(2, rules=RULES, tables=TABLES, envelopes=ENVELOPES)},
     ],
     ids=lambda change: next(iter(change)),
 )
