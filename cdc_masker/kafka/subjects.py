@@ -33,6 +33,8 @@ __all__ = ["BatchSubjects", "SubjectKeys", "Unconfirmed", "boottime"]
 
 logger = logging.getLogger(__name__)
 
+_SLICE = 16  # records that are masked without a look at the time
+_TURN_SECONDS = 0.05
 _RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 
@@ -166,12 +168,24 @@ class BatchSubjects:
         self.stale = False
 
     async def mask(self, masker: Masker, records: Sequence[Record]) -> list[Outcome]:
-        """The outcomes of the batch, as `Masker.mask_batch` gives them; asks the catalog for who is new, all at once."""
+        """The outcomes of the batch, as `Masker.mask_batch` gives them; asks the catalog for who is new, all at once.
+
+        Now and then what else the worker does gets its turn: a few thousand wide rows can take many seconds.
+        """
         while True:
-            try:
-                return masker.mask_batch(records, self)
-            except MissingSubject:
-                await self._look_up()
+            outcomes: list[Outcome] = []
+            missing, since = False, time.perf_counter()
+            for start in range(0, len(records), _SLICE):
+                try:
+                    outcomes += masker.mask_batch(records[start : start + _SLICE], self)
+                except MissingSubject:
+                    missing = True
+                if time.perf_counter() - since > _TURN_SECONDS:
+                    await asyncio.sleep(0)
+                    since = time.perf_counter()
+            if not missing:
+                return outcomes
+            await self._look_up()
 
     def key(self, domain: str, subject: str, topic: str, partition: int, offset: int) -> bytes:
         """The subject's key for a record at that offset. Raises `Erased` or `MissingSubject`."""

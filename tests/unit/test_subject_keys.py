@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,31 @@ async def test_a_batch_without_subjects_needs_no_word_from_the_catalog(world: Wo
         await batch.mask(world.masker, [record(change("c", after={"id": 1, "email": None}))])
         world.clock.now += 1000
         batch.confirm()
+
+
+async def test_what_else_a_worker_does_gets_its_turn_while_a_long_batch_is_masked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [person(number % 40) for number in range(100)]
+    expected = await world.mask(*records)
+    turns, taken = [0], []
+    mask_batch = Masker.mask_batch
+
+    async def another() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    def slow(self: Masker, records: Sequence[Record], subjects: Any) -> list[Outcome]:
+        taken.append(turns[0])
+        time.sleep(0.06)
+        return mask_batch(self, records, subjects)
+
+    monkeypatch.setattr(Masker, "mask_batch", slow)
+    task = asyncio.create_task(another())
+    assert await world.mask(*records) == expected
+    task.cancel()
+    assert len(set(taken)) == len(taken) == 7
 
 
 async def test_a_batch_is_not_confirmed_once_the_lease_is_over(world: World) -> None:
