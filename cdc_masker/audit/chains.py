@@ -157,6 +157,10 @@ class _Walk:
         summary.records += sum(entry.counts.values())
         summary.first_offset = entry.first_offset if summary.first_offset is None else summary.first_offset
         summary.last_offset, summary.head = entry.last_offset, digest
+        if entry.accepted is not None and entry.accepted.incarnation is None:
+            summary.unchecked["offsets that somebody accepted as lost"] += entry.last_offset - entry.first_offset + 1
+        elif entry.accepted is not None:
+            summary.unchecked["topics of which somebody accepted that they were made anew"] += 1
 
     def _check_end(self) -> None:
         trail, position = self._trail, self._trail.position
