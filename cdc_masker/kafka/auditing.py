@@ -13,13 +13,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from cdc_masker import evidence, metrics
 from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.events import AuditEntry
 from cdc_masker.kafka import steps
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lines import at
@@ -100,11 +103,13 @@ class AuditCopier:
     async def _copy(self, copied: dict[TopicPartition, int]) -> None:
         """Copies what is there; `copied` holds the committed positions."""
         batches = await self._consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_ENTRIES_AT_ONCE)
-        entries = [evidence.decode_entry(record.value) for records in batches.values() for record in records]
+        entries, problem = self._entries(record for records in batches.values() for record in records)
         if entries:
             steps.reach(Step.ENTRIES_READ)
             await self._store_all(entries)
             steps.reach(Step.ROWS_STORED)
+        if problem is not None:
+            raise problem
         try:
             # Positions, not offsets of entries: they move past the markers of transactions too.
             positions = {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
@@ -119,7 +124,21 @@ class AuditCopier:
         except KafkaError as error:
             logger.warning("the position in the audit topic can't be stored yet (%s)", type(error).__name__)
 
-    async def _store_all(self, entries: list[Any]) -> None:
+    def _entries(self, records: Iterable[Any]) -> tuple[list[AuditEntry], SetupError | None]:
+        """Those before the first record that is none, and what to say of that: whoever goes on behind it needs them stored."""
+        entries: list[AuditEntry] = []
+        for record in records:
+            try:
+                entries.append(evidence.decode_entry(record.value or b""))
+            except (msgspec.DecodeError, RecursionError):
+                return entries, SetupError(
+                    f"offset {record.offset} of {record.topic} is no audit entry, so something other than a worker writes "
+                    f"there; take its right to, and then move group {group_of(self._settings)} to offset {record.offset + 1} "
+                    "while no worker runs"
+                )
+        return entries, None
+
+    async def _store_all(self, entries: list[AuditEntry]) -> None:
         attempt = 0
         while True:
             try:

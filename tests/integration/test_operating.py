@@ -99,6 +99,20 @@ def test_a_fault_is_a_line_of_json_too(deploy: Deploy) -> None:
     assert CANARY not in worker.log.read_text()
 
 
+def test_what_is_no_entry_in_the_audit_topic_is_named_with_its_place_and_what_to_do(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.create(deployment.topic, 1)
+    deployment.produce(1)
+    worker = deployment.ready(deployment.start())
+    until(lambda: deployment.audited() == 1, 30, worker.log.read_text)
+    deployment.produce(1, topic=deployment.environment["CDC_MASKER_AUDIT_TOPIC"])  # behind the entry and its marker
+    assert worker.process.wait(30) == EXIT_FAILED
+    told = worker.log.read_text()
+    assert f"offset 2 of {deployment.name}.audit is no audit entry" in told
+    assert f"move group {deployment.name}.audit to offset 3" in told
+    assert CANARY not in told
+
+
 def test_a_worker_without_an_assignment_is_live_and_not_ready(deploy: Deploy) -> None:
     """The group waits for one that does not answer, so the other one gets nothing."""
     deployment = deploy()
