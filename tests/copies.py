@@ -97,6 +97,7 @@ class World:
     start: int = 0
     compacted: bool = False
     behind: bool = False
+    copied: int = 0
 
     @classmethod
     def make(cls, count: int = 60, batch: int = 10, partition: int = 0, generation: int = 1, **changes: Any) -> World:
@@ -162,7 +163,7 @@ class World:
 
     def trail(self, report: Report, index: Index | None = None) -> Trail:
         if index is None:
-            index = Index("cdc-masker.audit", settled=len(self.published))
+            index = Index("cdc-masker.audit", settled=len(self.published), copied=self.copied)
             for at, value in enumerate(self.published):
                 index.add(at, value, report)
         return Trail(self.chain, list(self.rows), index, self.position, self.told, self.retired, self.behind)

@@ -224,7 +224,7 @@ class _Beside:
             if late and self._next.at < self._index.settled:
                 problem = f"the audit topic's entry at offset {self._next.at} is past the committed offset"
                 self._report.found(Code.HEAD, self._trail.chain, self._next.first_offset, problem)
-            elif not late and not self._trail.behind:
+            elif not late and (not self._trail.behind or self._next.at < self._index.copied):
                 self._not_stored(self._next.at, self._next.first_offset)
             self._step()
 

@@ -31,13 +31,14 @@ class Index:
     """What the audit topic holds, by chain: some 50 bytes for each entry.
 
     `complete`: the topic still begins with its first entry. `settled`: what was there before this offset of the topic was
-    there before committed offsets were looked at.
+    there before committed offsets were looked at. `copied`: of what is before that offset, the rows were stored.
     """
 
-    def __init__(self, topic: str, *, complete: bool = True, settled: int = 0) -> None:
+    def __init__(self, topic: str, *, complete: bool = True, settled: int = 0, copied: int = 0) -> None:
         self.topic = topic
         self.complete = complete
         self.settled = settled
+        self.copied = copied
         self._chains: dict[Chain, _Column] = {}
 
     def add(self, at: int, value: bytes | None, report: Report) -> None:

@@ -122,7 +122,7 @@ class _Verifying:
         """Reads the audit topic."""
         self._tell(f"reading topic {log.partition.topic}")
         first, settled, end = log.bounds
-        index = Index(log.partition.topic, complete=first == 0, settled=settled)
+        index = Index(log.partition.topic, complete=first == 0, settled=settled, copied=log.copied)
         for record in self._bridge.each(self._servers.raw.read(log.partition, first, end)):
             index.add(record.offset, record.value, self._report)
         return index

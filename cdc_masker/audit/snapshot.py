@@ -61,11 +61,12 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """The audit topic. `behind`: its rows have not come as far."""
+    """The audit topic. `copied`: up to there its rows were stored; `behind`: that is not all of it."""
 
     partition: TopicPartition
     bounds: Bounds
     behind: bool
+    copied: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,5 +166,5 @@ async def _log(settings: Settings, cluster: Cluster, audit: TopicPartition, sett
         copied = (await cluster.committed(group_of(settings), [audit])).get(audit)
         behind = end > first and (copied is None or copied.offset < end)
         if not behind or asyncio.get_running_loop().time() > deadline:
-            return AuditLog(audit, Bounds(first, settled, end), behind)
+            return AuditLog(audit, Bounds(first, settled, end), behind, first if copied is None else copied.offset)
         await asyncio.sleep(_LOOK_SECONDS)

@@ -197,6 +197,12 @@ def test_rows_on_their_way_are_no_finding() -> None:
     }
 
 
+def test_rows_that_were_stored_once_are_not_on_their_way() -> None:
+    world = World.make(behind=True, copied=5)
+    del world.rows[3:]
+    assert places(world.find()) == {("not_stored", 30), ("not_stored", 40)}
+
+
 def test_a_topic_of_which_nothing_was_masked_yet_has_no_chain() -> None:
     world = World.make()
     world.rows, world.published, world.masked = [], [], []
