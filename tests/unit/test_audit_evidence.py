@@ -90,7 +90,11 @@ def test_checkpoints_come_out_of_files_and_directories(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("text", [b"", b"nothing\n", note(1)[:-1], b"x" + note(1), note(1) + b"x\n"])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"nothing\n", note(1)[:-1], b"x" + note(1), note(1) + b"x\n"],
+    ids=["empty", "text", "cut", "more before", "more behind"],  # the key is another one in each process
+)
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "a.note").write_bytes(text)
     with pytest.raises(SetupError, match=r"a\.note"):
