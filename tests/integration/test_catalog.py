@@ -317,9 +317,12 @@ def test_the_command_line(database: Database, policies: Path) -> None:
 
     async def fill() -> None:
         async with open_catalog(load(database_url=database.dsn, database_ssl="disable")) as catalog:
-            await catalog.audit.append([ENTRY, entry(topic="other")])
+            nothing = dict.fromkeys(Fate, 0)
+            lost = entry(topic="lost", counts=nothing, columns={}, root="", accepted=Acceptance("ann", "T-1"))
+            await catalog.audit.append([ENTRY, entry(topic="other"), lost])
 
     asyncio.run(fill())
+    assert run("audit", "show", "--topic", "lost").splitlines()[1].endswith("\taccepted as lost by ann")
     first, line = run("audit", "show", "--topic", ENTRY.topic).splitlines()
     assert first == header
     assert line.split("\t")[:5] == ["2023-11-14 22:13:20.123+00:00", ENTRY.topic, "1", "3", "0-9"]

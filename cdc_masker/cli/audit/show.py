@@ -78,5 +78,5 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
         str(entry.policy_version),
         entry.policy_seal.removeprefix("sha256:")[:12],
         str(entry.key_epoch),
-        entry.worker,
+        entry.worker if entry.accepted is None else f"accepted as lost by {entry.accepted.by}",
     )
