@@ -42,7 +42,7 @@ __all__ = [
 
 PROGRAM = f"cdc-masker/{__version__}"
 OTHERS = "(others)"
-"""In place of names of columns that are too long, or too many."""
+"""In place of names of columns that are too long, hold a NUL, or are too many."""
 
 _ENTRY = b"cdc-masker audit entry 1\n"
 _LONGEST_NAME = 255
@@ -194,7 +194,7 @@ def count_columns(outcomes: Sequence[Outcome]) -> Mapping[str, Mapping[str, Mapp
     names: set[tuple[str, str]] = set()
     for table, column, method, count in counted:
         too_many = len(names) >= _MOST_COLUMNS and (table, column) not in names
-        if too_many or max(len(table), len(column)) > _LONGEST_NAME:
+        if too_many or max(len(table), len(column)) > _LONGEST_NAME or "\0" in table + column:  # which PostgreSQL can't search
             table = column = OTHERS
         names.add((table, column))
         methods = found.setdefault(table, {}).setdefault(column, {})

@@ -30,6 +30,7 @@ HEADER = "cdc-masker"
 
 # Kafka's own bytes around a record: batch header, varints of lengths, offset and timestamp.
 _FRAMING_BYTES = 128
+_LONGEST_PLACE = 1000
 
 
 class Masker:
@@ -113,7 +114,7 @@ class Masker:
                 record.offset,
                 record.timestamp,
                 reason=error.reason,
-                place=error.place,
+                place=error.place if _can_be_stored(error.place) else None,
             )
         if context.missing:
             raise MissingSubject
@@ -270,6 +271,11 @@ def _names(rule: Rule, shape: EnvelopeShape) -> bool:
         server = shape.topic.removesuffix("." + as_in_topics(f"{rule.schema}.{rule.table}"))
         named = server != shape.topic
     return named and rule.server in (server, ANY_SERVER)
+
+
+def _can_be_stored(place: str) -> bool:
+    """Places can end in a name that came with the record, and PostgreSQL takes no NUL in a text."""
+    return len(place) <= _LONGEST_PLACE and "\0" not in place
 
 
 def _dropped(record: Record, reason: Reason) -> Outcome:

@@ -86,10 +86,10 @@ def test_a_value_that_its_method_can_not_take_is_counted() -> None:
 
 def test_names_without_end_are_counted_together() -> None:
     wide = MASKER.mask(record(change(after={f"c{number}": 1 for number in range(1500)}), offset=10))
-    long = MASKER.mask(record(change(after={"c" * 256: 1}), offset=11))
+    long = MASKER.mask(record(change(after={"c" * 256: 1, "c\0": 1}), offset=11))
     columns = entry([wide, long], 10, 12).columns
     assert sum(map(len, columns.values())) == 1001
-    assert columns[OTHERS] == {OTHERS: {"redact": 501}}
+    assert columns[OTHERS] == {OTHERS: {"redact": 502}}
 
 
 def test_an_entry_names_what_was_not_published_and_why() -> None:

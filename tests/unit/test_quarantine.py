@@ -10,7 +10,9 @@ import pytest
 from cdc_masker.envelope import KEY_HEADERS
 from cdc_masker.errors import Reason
 from cdc_masker.events import Fate, Outcome
-from tests.unit.building import TOPIC, change, described, envelope_schema, masker, record, rule, source
+from cdc_masker.pipeline import Masker
+from cdc_masker.policies import Policy, TableDefault
+from tests.unit.building import KEYS, TOPIC, change, described, envelope_schema, masker, record, rule, source
 
 KEEP = rule("a", "keep")
 ROW = {"a": "canary-8c1f2e"}
@@ -155,3 +157,12 @@ def test_the_next_record_goes_on() -> None:
     good = record(change(after=ROW))
     outcomes = masker().mask_batch([record(b"canary"), good, record("{}"), good])
     assert [outcome.fate for outcome in outcomes] == [Fate.QUARANTINED, Fate.MASKED] * 2
+
+
+@pytest.mark.parametrize("name", ["c\0", "c" * 1001], ids=["nul", "long"])
+def test_a_name_that_no_row_of_the_audit_can_hold_is_not_told(name: str) -> None:
+    tables = [TableDefault(schema="crm", table="people", default="quarantine")]
+    strict = Masker(Policy.of(7, tables=tables), KEYS)
+    outcome = strict.mask(record(change(after={name: 1})))
+    assert (outcome.fate, outcome.reason, outcome.place) == (Fate.QUARANTINED, Reason.UNDECIDED, None)
+    assert strict.mask(record(change(after={"d": 1}))).place == "d"
