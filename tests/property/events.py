@@ -141,6 +141,8 @@ def _columns(draw: DrawFn, name: str, canary: _Canaries) -> Column:
     if schema["optional"] and draw(st.booleans()):
         value = None
     method, params = draw(_METHODS)
+    if method in ("bucket", "round") and schema.get("name", "").endswith(".Decimal"):
+        method, params = None, {}  # of so large a number they show all but the end, as they say
     return Column(name, schema, value, tuple(canary.planted[first:]), method, params)
 
 
