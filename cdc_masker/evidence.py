@@ -28,6 +28,8 @@ from cdc_masker.policies import Policy
 from cdc_masker.version import __version__
 
 __all__ = [
+    "LONGEST_NAME",
+    "MOST_COLUMNS",
     "OTHERS",
     "PROGRAM",
     "audit_entry",
@@ -36,6 +38,7 @@ __all__ = [
     "encode_entry",
     "encode_note",
     "entry_hash",
+    "head_of",
     "leaf",
     "leaf_of",
 ]
@@ -43,10 +46,11 @@ __all__ = [
 PROGRAM = f"cdc-masker/{__version__}"
 OTHERS = "(others)"
 """In place of names of columns that are too long, hold a NUL, or are too many."""
+LONGEST_NAME = 255
+MOST_COLUMNS = 1000
+"""Bounds on names of columns wherever they are told: events may have names without end, rows, labels and logs may not."""
 
 _ENTRY = b"cdc-masker audit entry 1\n"
-_LONGEST_NAME = 255
-_MOST_COLUMNS = 1000
 
 
 def leaf(
@@ -156,6 +160,11 @@ def entry_hash(encoded: bytes) -> str:
     return _hash(sha256(_ENTRY + encoded).digest())
 
 
+def head_of(entry: AuditEntry) -> str:
+    """The hash of an entry: the head of the chain that it is the last of."""
+    return entry_hash(encode_entry(entry))
+
+
 def encode_note(note: Note) -> bytes:
     """The note as JSON, as it stands in the quarantine topic."""
     return msgspec.json.encode(note)
@@ -193,8 +202,8 @@ def count_columns(outcomes: Sequence[Outcome]) -> Mapping[str, Mapping[str, Mapp
     ]
     names: set[tuple[str, str]] = set()
     for table, column, method, count in counted:
-        too_many = len(names) >= _MOST_COLUMNS and (table, column) not in names
-        if too_many or max(len(table), len(column)) > _LONGEST_NAME or "\0" in table + column:  # which PostgreSQL can't search
+        too_many = len(names) >= MOST_COLUMNS and (table, column) not in names
+        if too_many or max(len(table), len(column)) > LONGEST_NAME or "\0" in table + column:  # which PostgreSQL can't search
             table = column = OTHERS
         names.add((table, column))
         methods = found.setdefault(table, {}).setdefault(column, {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-__all__ = ["leaf_hash", "path", "root", "root_by_path"]
+__all__ = ["leaf_hash", "path", "root"]
 
 
 _LEAF, _NODE = sha256(b"\x00"), sha256(b"\x01")
@@ -42,21 +42,6 @@ def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
             found.append(level[sibling])
         level, index = _above(level), index >> 1
     return found
-
-
-def root_by_path(leaf: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bytes | None:
-    """The root of the tree with `size` leaves that has this hash of a leaf at `index`; None if the path does not fit there."""
-    if not 0 <= index < size:
-        return None
-    node, last, hashes = leaf, size - 1, iter(siblings)
-    while last:
-        if index & 1 or index < last:
-            sibling = next(hashes, None)
-            if sibling is None:
-                return None
-            node = _node(sibling, node) if index & 1 else _node(node, sibling)
-        index, last = index >> 1, last >> 1
-    return node if next(hashes, None) is None else None
 
 
 def _above(level: list[bytes]) -> list[bytes]:

@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.evidence import LONGEST_NAME, MOST_COLUMNS, OTHERS
 
 __all__ = [
     "AUDIT_LAG",
@@ -57,9 +58,6 @@ VALUES_REDACTED = Counter(
     registry=_registry,
 )
 
-OTHERS = "(others)"
-_MOST_COLUMNS = 1000
-_LONGEST_NAME = 255
 _columns: set[tuple[str, str]] = set()
 
 
@@ -85,7 +83,7 @@ def count(entry: AuditEntry, *, seconds: float) -> None:
 def count_redacted(topic: str, column: str, reason: str) -> str:
     """Counts a column of one record. Gives the name under which: events may have names without end, labels may not."""
     if (topic, column) not in _columns:
-        if len(_columns) >= _MOST_COLUMNS or len(column) > _LONGEST_NAME:
+        if len(_columns) >= MOST_COLUMNS or len(column) > LONGEST_NAME:
             column = OTHERS
         else:
             _columns.add((topic, column))

@@ -17,7 +17,7 @@ from cdc_masker.audit.published import Index
 from cdc_masker.audit.records import RawLog, Recompute
 from cdc_masker.audit.verifying import Copy, in_order, verify
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
-from cdc_masker.evidence import audit_entry, encode_entry, entry_hash
+from cdc_masker.evidence import audit_entry, encode_entry, head_of
 from cdc_masker.exports import Run
 from cdc_masker.heads import Chain, Head
 from cdc_masker.keys import Keyring, new_keyring
@@ -25,7 +25,7 @@ from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.ports import Unreadable
 
-__all__ = ["KEYS", "TOPIC", "World", "documented_script", "event", "link", "masker", "policies", "raw_records", "verify_lives"]
+__all__ = ["KEYS", "TOPIC", "World", "documented_script", "event", "masker", "policies", "raw_records", "verify_lives"]
 
 TOPIC = "shop.shop.customers"
 KEYS: Keyring = new_keyring()
@@ -71,14 +71,6 @@ def masker(policy: Policy, generation: int = 1) -> Masker:
     return Masker(policy, KEYS, generation=generation, began=policies()[1])
 
 
-def link(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """The same entries, each naming the one before."""
-    made: list[AuditEntry] = []
-    for each in entries:
-        made.append(replace(each, previous=entry_hash(encode_entry(made[-1])) if made else ""))
-    return made
-
-
 @dataclass
 class World:
     """One copy, all of whose parts a test may change; `find` then says what verifying it finds."""
@@ -116,7 +108,7 @@ class World:
                     outcomes,
                     start=start,
                     end=end,
-                    previous=entry_hash(encode_entry(entries[-1])) if entries else "",
+                    previous=head_of(entries[-1]) if entries else "",
                     policy=policy,
                     shape_version=made.shape_version,
                     generation=generation,
@@ -135,7 +127,7 @@ class World:
 
     @property
     def head(self) -> Head:
-        return Head(self.entries[-1].last_offset, entry_hash(encode_entry(self.entries[-1])))
+        return Head(self.entries[-1].last_offset, head_of(self.entries[-1]))
 
     def publish(self) -> None:
         """Makes rows, audit topic and committed offset of the entries."""

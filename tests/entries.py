@@ -7,7 +7,7 @@ from typing import Any
 
 from cdc_masker.errors import Reason
 from cdc_masker.events import AuditEntry, Fate, Note
-from cdc_masker.evidence import encode_entry, entry_hash
+from cdc_masker.evidence import head_of
 
 __all__ = ["TOPIC", "chained", "entry", "note"]
 
@@ -47,5 +47,5 @@ def chained(*entries: AuditEntry) -> list[AuditEntry]:
     """The same entries, each naming the one before it."""
     made: list[AuditEntry] = []
     for each in entries:
-        made.append(replace(each, previous=entry_hash(encode_entry(made[-1])) if made else ""))
+        made.append(replace(each, previous=head_of(made[-1]) if made else ""))
     return made

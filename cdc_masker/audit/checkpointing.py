@@ -16,7 +16,7 @@ from cdc_masker.audit.places import Place
 from cdc_masker.catalog.audit import PostgresAudit
 from cdc_masker.errors import SetupError
 from cdc_masker.events import AuditEntry
-from cdc_masker.evidence import encode_entry, entry_hash
+from cdc_masker.evidence import head_of
 from cdc_masker.heads import Chain, Head, Heads
 from cdc_masker.signednotes import BadNote
 
@@ -95,4 +95,4 @@ def _chain(entry: AuditEntry) -> Chain:
 
 
 def _head(entry: AuditEntry) -> Head:
-    return Head(entry.last_offset, entry_hash(encode_entry(entry)))
+    return Head(entry.last_offset, head_of(entry))

@@ -22,7 +22,7 @@ from cdc_masker.catalog.export_files import ExportFile
 from cdc_masker.catalog.tables import audit_entry, receipt
 from cdc_masker.errors import SetupError
 from cdc_masker.events import AuditEntry
-from cdc_masker.evidence import encode_entry, entry_hash
+from cdc_masker.evidence import head_of
 from cdc_masker.exports import BadExport, Exporter, Manifest, Run, decode_manifest
 
 __all__ = ["Retention"]
@@ -105,7 +105,7 @@ class Retention:
         chain = (run.generation, run.incarnation, run.topic, run.partition)
         place = f"{run.topic}/{run.partition} (generation {run.generation}, incarnation {run.incarnation})"
         before = await self._audit.ending_at(*chain, run.first_offset - 1)
-        head = gone.heads.get((run.chain, run.first_offset - 1), "") if before is None else entry_hash(encode_entry(before))
+        head = gone.heads.get((run.chain, run.first_offset - 1), "") if before is None else head_of(before)
         if run.previous != head:
             raise BadExport(f"{place} offset {run.first_offset}", "what came before is not what this entry names, or is gone")
         after = await self._audit.following(*chain, run.last_offset)

@@ -26,7 +26,7 @@ from cdc_masker import evidence
 from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.events import Acceptance, AuditEntry, Fate
 from cdc_masker.kafka.auditing import AuditLag
-from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, head_of, position, resume
+from cdc_masker.kafka.checkpoints import Checkpoint, PartitionHalted, position, resume
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Publication, Publisher
@@ -104,7 +104,7 @@ class Accepting:
             if committed is not None and old is not None:
                 return Loss(old.incarnation, committed.offset, _LAST_OFFSET, old.head, current, earliest)
             assert before is not None  # else nothing tells of another incarnation
-            return Loss(before.incarnation, before.last_offset + 1, _LAST_OFFSET, head_of(before), current, earliest)
+            return Loss(before.incarnation, before.last_offset + 1, _LAST_OFFSET, evidence.head_of(before), current, earliest)
         if came is None and await self._cluster.has_records(self._output()):
             raise SetupError(
                 f"{self._name} has a masked copy, and the audit in the catalog does not know of what; restore it, or make "

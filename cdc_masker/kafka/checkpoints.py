@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from cdc_masker import evidence
 from cdc_masker.errors import SetupError
 from cdc_masker.events import AuditEntry
+from cdc_masker.evidence import head_of
 from cdc_masker.kafka.wire import Committed
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "check_head",
     "halted_by_audit",
     "halted_by_incarnation",
-    "head_of",
     "position",
     "resume",
 ]
@@ -139,11 +138,6 @@ def position(
         # Neither the group nor the audit of this incarnation knows it, and yet somebody masked into this copy.
         raise halted_by_incarnation(topic, partition)
     return None
-
-
-def head_of(entry: AuditEntry) -> str:
-    """The hash of an entry."""
-    return evidence.entry_hash(evidence.encode_entry(entry))
 
 
 def check_head(topic: str, partition: int, *, resumption: Resumption, audited: AuditEntry | None) -> bool:

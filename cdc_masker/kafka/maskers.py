@@ -18,11 +18,11 @@ from collections.abc import Iterable
 from cdc_masker import metrics, plugins
 from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import Fate, Outcome
+from cdc_masker.evidence import LONGEST_NAME, MOST_COLUMNS, OTHERS
 from cdc_masker.guard import EgressGuard
 from cdc_masker.kafka.gate import REASONS, Gate
 from cdc_masker.kafka.lines import at
 from cdc_masker.methods import Keys
-from cdc_masker.metrics import OTHERS
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.ports import PolicySource
@@ -32,9 +32,6 @@ from cdc_masker.subjects import derivations
 __all__ = ["Maskers"]
 
 logger = logging.getLogger(__name__)
-
-_MOST_TOLD = 1000
-_LONGEST_TOLD = 255
 
 
 class Maskers:
@@ -132,9 +129,9 @@ class Maskers:
         ):
             for topic, columns in found.items():
                 told = self._told.setdefault((problem, topic), set())
-                news = sorted({name if len(name) <= _LONGEST_TOLD else OTHERS for name in columns} - told)
-                if len(told) + len(news) > _MOST_TOLD:  # events may have names without end, logs and memory may not
-                    news = [*news[: max(_MOST_TOLD - len(told), 0)], *({OTHERS} - told)]
+                news = sorted({name if len(name) <= LONGEST_NAME else OTHERS for name in columns} - told)
+                if len(told) + len(news) > MOST_COLUMNS:  # events may have names without end, logs and memory may not
+                    news = [*news[: max(MOST_COLUMNS - len(told), 0)], *({OTHERS} - told)]
                 if news:
                     logger.warning("%s: %s: %s", topic, problem, ", ".join(news))
                 told.update(news)

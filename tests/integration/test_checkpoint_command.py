@@ -15,8 +15,8 @@ import pytest
 from cdc_masker import heads
 from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.evidence import head_of
 from cdc_masker.heads import Chain, Head, Heads
-from cdc_masker.kafka.checkpoints import head_of
 from cdc_masker.keys.signing import new_signing_key, signing_key
 from cdc_masker.settings import load
 from cdc_masker.stack import Database, Stack

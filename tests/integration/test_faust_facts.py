@@ -16,8 +16,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from cdc_masker.evidence import head_of
 from cdc_masker.kafka import wire
-from cdc_masker.kafka.checkpoints import Checkpoint, head_of
+from cdc_masker.kafka.checkpoints import Checkpoint
 from cdc_masker.stack import Stack
 from tests.integration.kit import CANARY, Deployment, assert_covered, assert_exactly_once, until
 

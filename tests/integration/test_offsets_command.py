@@ -14,8 +14,8 @@ from aiokafka import TopicPartition
 from cdc_masker.catalog import open_catalog
 from cdc_masker.errors import SetupError
 from cdc_masker.events import Acceptance, AuditEntry
+from cdc_masker.evidence import head_of
 from cdc_masker.kafka.accepting import Accepting
-from cdc_masker.kafka.checkpoints import head_of
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.wire import Committed
 from tests.integration.kit import Deployment, Worker, until

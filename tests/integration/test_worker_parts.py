@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from cdc_masker import metrics
 from cdc_masker.errors import PolicyError, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import Fate, Outcome, Record
+from cdc_masker.evidence import head_of
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.checkpoints import (
@@ -20,7 +21,6 @@ from cdc_masker.kafka.checkpoints import (
     Resumption,
     check_epoch,
     check_head,
-    head_of,
     resume,
 )
 from cdc_masker.kafka.cluster import Cluster

@@ -18,10 +18,11 @@ from typing import Any
 from cdc_masker import merkle
 from cdc_masker.audit.chains import Told
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
-from cdc_masker.evidence import encode_entry, entry_hash, leaf_of
+from cdc_masker.evidence import head_of, leaf_of
 from cdc_masker.heads import Head
 from cdc_masker.pipeline import HEADER
-from tests.copies import World, link
+from tests.copies import World
+from tests.entries import chained
 
 TAMPERINGS = 1000
 PRISTINE = [World.make(partition=partition) for partition in (0, 1)]
@@ -138,7 +139,7 @@ def fork(entries: list[AuditEntry], other: Sequence[AuditEntry], chance: random.
     at = chance.randrange(len(entries))
     forked = entries[at:]
     entries[at:] = [replace(entry, worker="another") for entry in forked]
-    made = link(entries)
+    made = chained(*entries)
     entries[at:] = made[at:]
     return forked
 
@@ -161,7 +162,7 @@ def with_rows(tamper: Tamper, *, fitting: bool) -> Callable[[World, World, rando
     def apply(world: World, other: World, chance: random.Random) -> Places:
         entries = list(world.entries)
         touched = tamper(entries, other.entries, chance)
-        world.rows = list(link(entries) if fitting else entries)
+        world.rows = list(chained(*entries) if fitting else entries)
         return [(span(entry),) for entry in touched]
 
     return apply
@@ -181,8 +182,8 @@ def with_everything(tamper: Tamper) -> Callable[[World, World, random.Random], P
 def forged(world: World, entries: list[AuditEntry], touched: AuditEntry, chance: random.Random) -> Places:
     """Makes these entries the world's, as if they always had been. A checkpoint was made once that entry was there."""
     kept = chance.choice([entry for entry in world.entries if entry.first_offset >= touched.first_offset])
-    world.told = [Told("a checkpoint", Head(kept.last_offset, entry_hash(encode_entry(kept))))]
-    world.entries = link(entries)
+    world.told = [Told("a checkpoint", Head(kept.last_offset, head_of(kept)))]
+    world.entries = chained(*entries)
     world.publish()
     return [(span(touched), (kept.last_offset, kept.last_offset))]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_masker.merkle import leaf_hash, path, root, root_by_path
+from cdc_masker.merkle import leaf_hash, path, root
 
 LEAVES = st.lists(st.binary(max_size=8), min_size=1, max_size=70).map(lambda texts: [leaf_hash(text) for text in texts])
 
@@ -20,6 +21,21 @@ def as_written(leaves: list[bytes]) -> bytes:
     while half * 2 < len(leaves):
         half *= 2
     return sha256(b"\x01" + as_written(leaves[:half]) + as_written(leaves[half:])).digest()
+
+
+def root_by_path(leaf: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bytes | None:
+    """The root of the tree with `size` leaves that has this hash of a leaf at `index`; None if the path does not fit there."""
+    if not 0 <= index < size:
+        return None
+    node, last, hashes = leaf, size - 1, iter(siblings)
+    while last:
+        if index & 1 or index < last:
+            sibling = next(hashes, None)
+            if sibling is None:
+                return None
+            node = sha256(b"\x01" + sibling + node).digest() if index & 1 else sha256(b"\x01" + node + sibling).digest()
+        index, last = index >> 1, last >> 1
+    return node if next(hashes, None) is None else None
 
 
 def test_the_tree_without_leaves() -> None:

@@ -21,7 +21,7 @@ from cdc_masker.exports import Exporter, encode_manifest
 from cdc_masker.heads import Chain, Head, Heads
 from cdc_masker.methods import NO_SUBJECTS
 from cdc_masker.pipeline import Masker
-from tests.copies import World, event, link, masker, policies
+from tests.copies import World, event, masker, policies
 from tests.entries import chained, entry
 
 # Exports
@@ -144,7 +144,7 @@ def test_a_record_that_was_quarantined_without_a_reason_is_named() -> None:
 def test_wrong_counts_by_column_show_where_all_records_are_masked_anew() -> None:
     world = World.make()
     columns = {"shop.customers": {"name": {"keep": 1}}}
-    world.entries = link([replace(each, columns=columns) if each.first_offset == 20 else each for each in world.entries])
+    world.entries = chained(*(replace(each, columns=columns) if each.first_offset == 20 else each for each in world.entries))
     world.publish()
     (found,) = world.find(recompute=recomputer()).findings
     assert (found.code.value, found.offset) == ("recomputed", 20)

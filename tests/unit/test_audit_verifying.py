@@ -12,11 +12,12 @@ from cdc_masker.audit.findings import Code, Report
 from cdc_masker.audit.records import RawLog
 from cdc_masker.audit.verifying import Copy, verify
 from cdc_masker.events import Acceptance, AuditEntry, Fate
-from cdc_masker.evidence import decode_entry, encode_entry, entry_hash
+from cdc_masker.evidence import decode_entry, encode_entry, head_of
 from cdc_masker.exports import Exporter, Run
 from cdc_masker.heads import Head
 from cdc_masker.ports import Unreadable
-from tests.copies import World, event, link, verify_lives
+from tests.copies import World, event, verify_lives
+from tests.entries import chained
 
 Tampering = Callable[[World], object]
 
@@ -38,7 +39,7 @@ def edit(world: World, number: int, **changes: object) -> None:
 def rehash(world: World, number: int, **changes: object) -> None:
     """Changes an entry and makes the chain, the rows, the audit topic and the committed offset anew."""
     world.entries[number] = replace(world.entries[number], **changes)  # type: ignore[arg-type]
-    world.entries = link(world.entries)
+    world.entries = chained(*world.entries)
     world.publish()
 
 
@@ -176,7 +177,7 @@ def test_raw_records_that_nobody_has_masked_yet_wait() -> None:
 def test_records_that_came_later_are_left_to_the_next_run() -> None:
     world = World.make()
     world.rows.pop()
-    world.position = Head(49, entry_hash(encode_entry(world.entries[4])))
+    world.position = Head(49, head_of(world.entries[4]))
     new = len([record for record in world.masked if record.offset < 40])
     copy = Copy([replace(world.trail(Report()), index=None)], world.masked, RawLog(world.raw, start=0))
     for settled, expected in ((new, set()), (new + 1, {("extra", 50)}), (None, {("extra", 50)})):
@@ -214,7 +215,7 @@ def test_a_topic_of_which_nothing_was_masked_yet_has_no_chain() -> None:
 
 def test_a_chain_made_anew_shows_by_a_checkpoint_only() -> None:
     world = World.make()
-    told = Told("a checkpoint", Head(29, entry_hash(encode_entry(world.entries[2]))))
+    told = Told("a checkpoint", Head(29, head_of(world.entries[2])))
     late = Told("a checkpoint", Head(69, "sha256:00"))
     rehash(world, 1, worker="nobody")
     assert world.find().findings == []  # whoever can write everything can do this: the docs say so
@@ -226,7 +227,7 @@ def test_a_chain_made_anew_shows_by_a_checkpoint_only() -> None:
 
 def test_an_untouched_chain_agrees_with_its_checkpoint() -> None:
     world = World.make()
-    world.told = [Told("a checkpoint", Head(29, entry_hash(encode_entry(world.entries[2])))), Told("a checkpoint", world.head)]
+    world.told = [Told("a checkpoint", Head(29, head_of(world.entries[2]))), Told("a checkpoint", world.head)]
     assert world.find().findings == []
 
 
@@ -261,7 +262,7 @@ def test_an_export_has_to_be_what_the_receipt_tells_of() -> None:
 def test_a_checkpoint_from_before_what_retention_took_is_counted() -> None:
     world = World.make()
     world.retired = [retired(world, 0, 2)]
-    world.told = [Told("a checkpoint", Head(19, entry_hash(encode_entry(world.entries[1]))))]
+    world.told = [Told("a checkpoint", Head(19, head_of(world.entries[1])))]
     del world.rows[:3]
     report = world.find()
     assert report.findings == []
@@ -302,7 +303,9 @@ def test_a_new_chain_needs_an_entry_that_closed_the_old_one() -> None:
 def test_nothing_comes_after_the_entry_that_closed_a_chain() -> None:
     first, second = lives()
     last = first.entries[-1]
-    first.entries = link([*first.entries, replace(last, first_offset=61, last_offset=61, accepted=None, root=last.previous)])
+    first.entries = chained(
+        *[*first.entries, replace(last, first_offset=61, last_offset=61, accepted=None, root=last.previous)]
+    )
     first.publish()
     first.position = None
     report = Report()
