@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from cdc_masker.errors import Reason
 
 __all__ = ["Acceptance", "AuditEntry", "Fate", "Headers", "Note", "Outcome", "Record", "Treatment", "output_topic"]
 
 Headers = tuple[tuple[str, bytes | None], ...]
+
+# What an entry may hold, so that the catalog can: decoding one holds it to that (`cdc_masker.evidence`).
+Text = Annotated[str, Meta(pattern=r"^[^\0]*$")]
+Name = Annotated[str, Meta(pattern=r"^[^\0]*$", max_length=249)]  # as long as Kafka's; an index has room for two of them
+Number = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Time = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]  # the end of the year 9999
+RecordTime = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # whatever a producer says
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +94,13 @@ class Outcome:
 class Note:
     """All that is kept of a record that was not published: where it was and why, never what it held."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
+    topic: Name
+    partition: Number
+    offset: Count
+    timestamp: RecordTime
     fate: Fate
     reason: Reason
-    place: str | None = None
+    place: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +110,9 @@ class Acceptance:
     `incarnation` is the id of the topic that took the place of this one; None: it is still the same.
     """
 
-    by: str
-    reason: str
-    incarnation: str | None = None
+    by: Text
+    reason: Text
+    incarnation: Name | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +132,26 @@ class AuditEntry:
     If it closes the chain, nobody knows how many there were, and it goes up to the last offset that Kafka knows, 2**63 - 1.
     """
 
-    generation: int
-    incarnation: str
-    topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
-    gaps: tuple[tuple[int, int], ...] = ()
-    counts: Mapping[Fate, int]
-    columns: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    generation: Number
+    incarnation: Name
+    topic: Name
+    partition: Number
+    first_offset: Count
+    last_offset: Count
+    gaps: tuple[tuple[Count, Count], ...] = ()
+    counts: Mapping[Fate, Count]
+    columns: Mapping[Text, Mapping[Text, Mapping[Text, Count]]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
-    root: str
-    previous: str
-    policy_version: int
-    policy_digest: str
-    policy_seal: str
-    shape_version: int | None = None
-    key_epoch: int
-    masked_at: int
-    worker: str
-    program: str
+    root: Text
+    previous: Text
+    policy_version: Count
+    policy_digest: Text
+    policy_seal: Text
+    shape_version: Count | None = None
+    key_epoch: Number
+    masked_at: Time
+    worker: Text
+    program: Text
     accepted: Acceptance | None = None
 
 

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.errors import KeyringError, PolicyError, Reason
-from cdc_masker.events import Fate
+from cdc_masker.events import Acceptance, Fate
+from cdc_masker.evidence import decode_entry, encode_entry
 from cdc_masker.keys import CommandKeys, EnvironmentKeys, FileKeys, new_keyring, write
 from cdc_masker.policies import EMPTY, Policy, Rule
 from cdc_masker.ports import AuditStore, Generation, GenerationStore, KeySource, PolicySource
@@ -189,6 +190,35 @@ async def test_audit_knows_how_far_each_log_is_covered(audit: AuditStore) -> Non
     elsewhere = entry(3, 4, partition=4)
     await audit.append([elsewhere])
     assert sorted(await audit.last_of_each(), key=lambda each: each.partition) == [ENTRY, elsewhere]
+
+
+async def test_audit_holds_whatever_an_entry_may_hold(audit: AuditStore) -> None:
+    number, count = 2**31 - 1, 2**63 - 1
+    name = "".join(chr(0x10000 + 37 * each) for each in range(249))  # four bytes each, and nothing to compress
+    assert len(name) == 249
+    widest = entry(
+        count,
+        count,
+        generation=number,
+        incarnation=name,
+        topic=name,
+        partition=number,
+        counts=dict.fromkeys(Fate, count),
+        columns={"\\u0000": {name: {name: count}}},
+        gaps=((count, count),),
+        notes=(
+            note(0, topic=name, partition=number, timestamp=-(2**63), place=name),
+            note(count, topic=name, partition=number, timestamp=count),
+        ),
+        policy_version=count,
+        shape_version=count,
+        key_epoch=number,
+        masked_at=253_402_300_799_999,
+        accepted=Acceptance(name, name, name),
+    )
+    assert decode_entry(encode_entry(widest)) == widest
+    assert await audit.append([widest]) == 1
+    assert await audit.last(number, name, name, number) == widest
 
 
 @pytest.fixture(params=["memory", "file", "environment", "command"])

@@ -12,7 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
+from cdc_masker.evidence import encode_entry
 from cdc_masker.kafka.failing import EXIT_FAILED
+from tests.entries import entry
 from tests.integration.kit import (
     CANARY,
     Deployment,
@@ -111,6 +113,20 @@ def test_what_is_no_entry_in_the_audit_topic_is_named_with_its_place_and_what_to
     assert f"offset 2 of {deployment.name}.audit is no audit entry" in told
     assert f"move group {deployment.name}.audit to offset 3" in told
     assert CANARY not in told
+
+
+def test_an_entry_that_the_catalog_can_not_hold_is_named_and_those_before_it_are_stored(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.create(deployment.topic, 1)
+    worker = deployment.ready(deployment.start())
+    forged = [encode_entry(entry(topic=deployment.topic, worker=name)) for name in ("somebody", f"{CANARY}\0")]
+    topic = deployment.environment["CDC_MASKER_AUDIT_TOPIC"]
+    deployment.produce(2, topic=topic, make=lambda number: (None, forged[number]))
+    assert worker.process.wait(30) == EXIT_FAILED
+    told = worker.log.read_text()
+    assert f"offset 1 of {topic} is no audit entry" in told
+    assert CANARY not in told
+    assert deployment.audit_rows() == [(3, 10, 19)]
 
 
 def test_a_worker_without_an_assignment_is_live_and_not_ready(deploy: Deploy) -> None:

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc_masker.batches import gathered
 from cdc_masker.errors import Reason
 from cdc_masker.events import AuditEntry, Fate, Note, Outcome
-from cdc_masker.evidence import OTHERS, audit_entry, decode_entry, encode_entry, encode_note, entry_hash, leaf, leaf_of
+from cdc_masker.evidence import OTHERS, audit_entry, decode_entry, encode_entry, encode_note, entry_hash
+from cdc_masker.leaves import leaf, leaf_of
 from cdc_masker.merkle import leaf_hash, root
 from tests.unit.building import TOPIC, change, masker, record, rule
 
@@ -24,19 +26,20 @@ MASKER = masker(rule("a", "keep"), rule("b", "tokenize"))
 
 
 def outcomes() -> list[Outcome]:
-    return MASKER.mask_batch(
-        [
-            record(change(after={"a": 1, "b": CANARY, "c": CANARY}), offset=10),
-            record(CANARY, offset=11),
-            record(change("t"), offset=14),
-            record(None, CANARY.encode() + b"\xff", offset=15),
-        ]
-    )
+    records = [
+        record(change(after={"a": 1, "b": CANARY, "c": CANARY}), offset=10),
+        record(CANARY, offset=11),
+        record(change("t"), offset=14),
+        record(None, CANARY.encode() + b"\xff", offset=15),
+    ]
+    return [MASKER.mask(each) for each in records]
 
 
 def entry(of: list[Outcome] | None = None, start: int = 8, end: int = 18) -> AuditEntry:
     return audit_entry(
-        of or outcomes(),
+        gathered(of or outcomes()),
+        topic=TOPIC,
+        partition=2,
         start=start,
         end=end,
         previous="sha256:00",
@@ -170,6 +173,44 @@ def test_any_program_can_write_the_bytes_of_an_entry_again() -> None:
 def test_a_text_that_is_no_entry_is_refused(text: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_entry(text)
+
+
+def changed(member: str, value: Any) -> Any:
+    """What makes the document of an entry another one; `member` may be a path."""
+
+    def change(document: Any) -> None:
+        *path, last = member.split(".")
+        for name in path:
+            document = document[int(name) if name.isdigit() else name]
+        document[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(changed(text, "a\0b") for text in ("incarnation", "topic", "root", "policy_seal", "worker", "notes.0.place")),
+        *(changed(number, 2**31) for number in ("generation", "partition", "key_epoch", "notes.0.partition")),
+        *(changed(number, 2**63) for number in ("last_offset", "policy_version", "counts.masked", "notes.0.offset")),
+        changed("gaps", [[12, 2**63]]),
+        changed("notes.0.timestamp", -(2**63) - 1),
+        changed("shape_version", -1),
+        changed("masked_at", 253_402_300_800_000),
+        changed("topic", "a" * 250),
+        changed("columns", {"t": {"c\0": {"keep": 1}}}),
+        changed("columns", {"t": {"c": {"keep": 2**63}}}),
+        changed("accepted", {"by": "a\0", "reason": "r"}),
+        changed("counts", {"masked": 1}),
+        changed("first_offset", 18),
+    ],
+)
+def test_what_the_catalog_can_not_hold_is_no_entry(change: Any) -> None:
+    document = json.loads(encode_entry(entry()))
+    decode_entry(json.dumps(document).encode())
+    change(document)
+    with pytest.raises(msgspec.ValidationError):
+        decode_entry(json.dumps(document).encode())
 
 
 def test_a_note_is_coordinates_a_reason_and_a_place() -> None:
