@@ -13,11 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_masker.batches import gathered
 from cdc_masker.errors import Reason
 from cdc_masker.events import AuditEntry, Fate, Note, Outcome
-from cdc_masker.evidence import OTHERS, audit_entry, decode_entry, encode_entry, encode_note, entry_hash
-from cdc_masker.leaves import leaf, leaf_of
+from cdc_masker.evidence import OTHERS, audit_entry, decode_entry, encode_entry, encode_note, entry_hash, leaf, leaf_of
 from cdc_masker.merkle import leaf_hash, root
 from tests.unit.building import TOPIC, change, masker, record, rule
 
@@ -26,20 +24,19 @@ MASKER = masker(rule("a", "keep"), rule("b", "tokenize"))
 
 
 def outcomes() -> list[Outcome]:
-    records = [
-        record(change(after={"a": 1, "b": CANARY, "c": CANARY}), offset=10),
-        record(CANARY, offset=11),
-        record(change("t"), offset=14),
-        record(None, CANARY.encode() + b"\xff", offset=15),
-    ]
-    return [MASKER.mask(each) for each in records]
+    return MASKER.mask_batch(
+        [
+            record(change(after={"a": 1, "b": CANARY, "c": CANARY}), offset=10),
+            record(CANARY, offset=11),
+            record(change("t"), offset=14),
+            record(None, CANARY.encode() + b"\xff", offset=15),
+        ]
+    )
 
 
 def entry(of: list[Outcome] | None = None, start: int = 8, end: int = 18) -> AuditEntry:
     return audit_entry(
-        gathered(of or outcomes()),
-        topic=TOPIC,
-        partition=2,
+        of or outcomes(),
         start=start,
         end=end,
         previous="sha256:00",
