@@ -27,6 +27,7 @@ __all__ = ["Cluster"]
 T = TypeVar("T")
 
 _REQUEST_SECONDS = 10.0
+_LOOK_BACK = 100
 
 
 class Cluster:
@@ -95,19 +96,42 @@ class Cluster:
             ends = await _bounded(reader.end_offsets(partitions))
         return {Log(topic, found[topic].incarnation, partition): end for (topic, partition), end in ends.items()}
 
+    async def end(self, partition: TopicPartition) -> int:
+        """The end of a log, open transactions included."""
+        async with AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_uncommitted") as reader:
+            ends: dict[TopicPartition, int] = await _bounded(reader.end_offsets([partition]))
+        return ends[partition]
+
     async def has_records(self, partition: TopicPartition) -> bool:
         """Whether a `read_committed` reader finds any record there: aborted ones don't count."""
         first, end = await self.bounds(partition)
-        if first == end:
-            return False
+        return first < end and bool(await self._read(partition, first, end, most=1))
+
+    async def last_record(self, partition: TopicPartition) -> Any:
+        """The last record that a `read_committed` reader finds there, None if there is none."""
+        first, end = await self.bounds(partition)
+        behind = _LOOK_BACK
+        while first < end:
+            start = max(first, end - behind)
+            if records := await self._read(partition, start, end):
+                return records[-1]
+            if start == first:
+                break
+            behind *= 10  # aborted records and markers of transactions are no records
+        return None
+
+    async def _read(self, partition: TopicPartition, start: int, end: int, most: int | None = None) -> list[Any]:
+        """The records from `start` to before `end`; as soon as there are `most`, these."""
+        found: list[Any] = []
         async with self._reading:
             try:
                 self._reader.assign([partition])
-                self._reader.seek(partition, first)
-                while await self._reader.position(partition) < end:
-                    if await _bounded(self._reader.getmany(partition, timeout_ms=500, max_records=1)):
-                        return True
-                return False
+                self._reader.seek(partition, start)
+                while await self._reader.position(partition) < end and len(found) != most:
+                    found += (await _bounded(self._reader.getmany(partition, timeout_ms=500, max_records=most))).get(
+                        partition, ()
+                    )
+                return found
             finally:
                 self._reader.unsubscribe()
 

@@ -2,7 +2,8 @@
 
 1. make sure that the output has the partition, and that all of it is made with keys of one epoch;
 2. start the publisher: that ends the work of every earlier one and settles its open transaction;
-3. only then read the committed offset and decide where to go on;
+3. only then read the committed offset and decide where to go on; an offset that stays in a transaction that Kafka does not end
+   is ended first (`kafka.hanging`);
 4. compare the head of the audit chain, which is stored with the offset, with the audit's last row; rows that are still on their
    way are awaited while masking goes on.
 
@@ -13,6 +14,7 @@ raised as `PartitionHalted`, `SetupError` or `PolicyError`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,15 +24,18 @@ from aiokafka.errors import KafkaError
 from cdc_masker.errors import TransientError, UnverifiedError
 from cdc_masker.kafka import steps
 from cdc_masker.kafka.checkpoints import Resumption, check_epoch, check_head, halted_by_audit, resume
+from cdc_masker.kafka.hanging import end_hanging
 from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Publisher
 from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.topics import Output
+from cdc_masker.kafka.wire import UnstableOffset
 from cdc_masker.policies import Policy
 
 __all__ = ["Opened", "compare_later", "open_partition"]
 
+_HANGS = "%s[%d]: Kafka does not settle the transaction that holds its offset; it is ended, and masking goes on after the audit"
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -52,9 +57,15 @@ class Opened:
 
 async def open_partition(parts: Parts, partition: TopicPartition, log: PartitionLog) -> Opened:
     """Steps 1 to 4, again and again while a server is away. Who gets it has to stop the publisher."""
+    unstable_since: float | None = None
     for seconds in _backoff():
+        unstable = 0.0 if unstable_since is None else time.monotonic() - unstable_since
         try:
-            return await _open(parts, partition)
+            return await _open(parts, partition, log, hangs=unstable > parts.settings.transaction_timeout)
+        except UnstableOffset:
+            unstable_since = unstable_since or time.monotonic()
+            log.warning("%s[%d] can't be opened before its last transaction is settled; trying again", *partition)
+            await asyncio.sleep(seconds)
         except (KafkaError, TransientError, UnverifiedError, TimeoutError) as error:
             log.warning("%s[%d] can't be opened yet (%s); trying again", *partition, type(error).__name__)
             await asyncio.sleep(seconds)
@@ -76,7 +87,7 @@ async def compare_later(parts: Parts, partition: TopicPartition, opened: Opened,
             await asyncio.sleep(seconds)
 
 
-async def _open(parts: Parts, partition: TopicPartition) -> Opened:
+async def _open(parts: Parts, partition: TopicPartition, log: PartitionLog, *, hangs: bool) -> Opened:
     generation = parts.settings.generation
     output = await parts.topics.ensure_output(partition.topic)
     live = (await parts.generations.register(generation, [partition.topic], parts.maskers.policy))[partition.topic]
@@ -89,6 +100,9 @@ async def _open(parts: Parts, partition: TopicPartition) -> Opened:
         async with parts.starting:
             await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
         steps.reach(Step.FENCED)
+        if hangs:
+            log.warning(_HANGS, *partition, code="unstable_offset")
+            await end_hanging(parts, partition, publisher, output)
         incarnation, resumption, compared = await _find(parts, partition, output)
     except BaseException:
         await publisher.stop()

@@ -28,15 +28,13 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-from cdc_masker.events import Outcome
+from cdc_masker.batches import Row
 from cdc_masker.kafka import steps
 from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.topics import LARGEST_ENTRY, Output
 from cdc_masker.settings import Settings
 
 __all__ = ["Fenced", "Publication", "Publisher"]
-
-_Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]  # timestamp, key, value, headers
 
 _BATCH_BYTES = 1 << 20
 _CLEAN_UP_SECONDS = 2.0
@@ -52,7 +50,7 @@ class Publication:
     that of notes and entry, in ms since the epoch.
     """
 
-    outcomes: Sequence[Outcome]
+    rows: Sequence[Row]
     notes: Sequence[bytes]
     entry: bytes
     timestamp: int
@@ -109,6 +107,16 @@ class Publisher:
                 raise Fenced from None
             steps.reach(Step.COMMITTED)
 
+    async def move(self, offset: int, metadata: str, *, commit: bool) -> None:
+        """Stores the next source offset alone, in a transaction of its own, or begins to and takes it back.
+
+        Raises `TimeoutError` when the outcome is unknown, and `KafkaError`.
+        """
+        async with asyncio.timeout(self._settings.transaction_timeout):
+            await self._producer.begin_transaction()
+            await self._store(offset, metadata)
+            await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
+
     async def stop(self) -> None:
         """Closes the connections; what is still open is aborted by the next publisher of this partition."""
         producer, self._producer = self._producer, None
@@ -118,12 +126,7 @@ class Publisher:
 
     async def _fill(self, publication: Publication) -> None:
         settings, partition = self._settings, self._source.partition
-        masked = (
-            (outcome.timestamp, outcome.key, outcome.value, list(outcome.headers))
-            for outcome in publication.outcomes
-            if outcome.target is not None
-        )
-        deliveries = await self._send(self._output.topic, partition, masked)
+        deliveries = await self._send(self._output.topic, partition, publication.rows)
         steps.reach(Step.RECORDS_SENT)
         for topic, values, step in (
             (settings.quarantine_topic, publication.notes, Step.NOTES_SENT),
@@ -131,13 +134,16 @@ class Publisher:
         ):
             deliveries += await self._send(topic, 0, [(publication.timestamp, self._key, value, []) for value in values])
             steps.reach(step)
-        position = OffsetAndMetadata(publication.offset, publication.metadata)
-        await self._producer.send_offsets_to_transaction({self._source: position}, settings.group)
+        await self._store(publication.offset, publication.metadata)
         steps.reach(Step.OFFSETS_SENT)
         await asyncio.gather(*deliveries)
         steps.reach(Step.FLUSHED)
 
-    async def _send(self, topic: str, partition: int, rows: Iterable[_Row]) -> list[asyncio.Future[Any]]:
+    async def _store(self, offset: int, metadata: str) -> None:
+        position = OffsetAndMetadata(offset, metadata)
+        await self._producer.send_offsets_to_transaction({self._source: position}, self._settings.group)
+
+    async def _send(self, topic: str, partition: int, rows: Iterable[Row]) -> list[asyncio.Future[Any]]:
         """Hands rows to the producer in as few batches as they fit in. A row that is too large for one gets its own."""
         producer, deliveries = self._producer, []
         batch = producer.create_batch()

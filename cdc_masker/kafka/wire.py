@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
-__all__ = ["Committed", "Topic", "committed", "topics"]
+__all__ = ["Committed", "Topic", "UnstableOffset", "committed", "topics"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,62 @@
+"""Ends a transaction of which Kafka settled only a part, so that its partition can be masked again.
+
+A broker that dies at the wrong moment can come back with a transaction whose records and audit entry it committed, while the
+source offset in it stays pending: nobody may read that offset any more, and no coordinator knows of anything that is left to
+do. Who has fenced the partition's transactional id may end it, with a transaction that moves the offset and nothing else: the
+pending offset was stored under the same id, so that the end of the one is that of the other.
+
+What always holds: the offset that is stored is the one after the last audit entry, with its hash. Each transaction of the
+masker holds one entry, so a transaction was committed just if its entry can be read; and a masked copy that holds more than
+that is left alone, and the partition halted.
+"""
+
+from __future__ import annotations
+
+import re
+
+from aiokafka import TopicPartition
+
+from cdc_masker import evidence
+from cdc_masker.errors import TransientError
+from cdc_masker.events import AuditEntry
+from cdc_masker.kafka.checkpoints import Checkpoint, halted_by_audit
+from cdc_masker.kafka.parts import Parts
+from cdc_masker.kafka.publisher import Publisher
+from cdc_masker.kafka.topics import Output
+from cdc_masker.pipeline import HEADER
+
+__all__ = ["end_hanging"]
+
+_ORIGIN = re.compile(rb"v=1;p=[0-9]+;o=([0-9]+);.*")
+
+
+async def end_hanging(parts: Parts, partition: TopicPartition, publisher: Publisher, output: Output) -> None:
+    """Ends what hangs at the partition that `publisher`, which was started, publishes for.
+
+    Raises `PartitionHalted` when the masked copy holds more than the audit tells, `TransientError` when that can't be said
+    yet, and as `Publisher.move` does.
+    """
+    source = (await parts.topics.sources()).get(partition.topic)
+    if source is None:
+        raise TransientError(f"topic {partition.topic} is gone")
+    await parts.lag.settle()  # what was committed before the fence is in PostgreSQL after this
+    audited = await parts.audit.last(parts.settings.generation, source.incarnation, *partition)
+    if audited is None:
+        await publisher.move(0, "", commit=False)  # nothing was committed, so neither was the offset
+        return
+    await _check_masked(parts, TopicPartition(output.topic, partition.partition), partition, audited)
+    checkpoint = Checkpoint(head=evidence.head_of(audited), policy=audited.policy_version, incarnation=audited.incarnation)
+    await publisher.move(audited.last_offset + 1, checkpoint.encode(), commit=True)
+
+
+async def _check_masked(parts: Parts, masked: TopicPartition, source: TopicPartition, audited: AuditEntry) -> None:
+    """That nothing was published behind the last entry, and nothing is in doubt."""
+    _, visible = await parts.cluster.bounds(masked)
+    if await parts.cluster.end(masked) != visible:
+        raise TransientError("a transaction in the masked copy is not settled yet")
+    last = await parts.cluster.last_record(masked)
+    if last is None:
+        return
+    origin = _ORIGIN.fullmatch(dict(last.headers).get(HEADER) or b"")
+    if origin is None or int(origin[1]) > audited.last_offset:
+        raise halted_by_audit(*source)

@@ -1,0 +1,138 @@
+"""A transaction of which Kafka settled the records and the audit entry, and not the source offset: the worker ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.wire import UnstableOffset
+from cdc_masker.stack import Stack
+from tests.integration.kit import Deployment, Worker, assert_covered, assert_exactly_once, until
+
+pytestmark = pytest.mark.stack
+
+Deploy = Callable[..., Deployment]
+
+PARTLY = """
+import os
+import signal
+from aiokafka.producer.transaction_manager import TransactionManager
+from cdc_masker import worker
+from cdc_masker.kafka import steps
+
+def forgotten(self):
+    for group, _offsets, _future in self._pending_txn_offsets:
+        self._txn_consumer_group = group  # as if the coordinator knew of it: it never settles the offset
+
+def reach(step):
+    if step == "{end}":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+TransactionManager.consumer_group_to_add = forgotten
+steps.reach = reach
+worker.run("info")
+"""
+"""A worker whose transactions hold its records, and their offsets only as far as the group's coordinator knows. It dies at a
+step.
+"""
+
+
+@pytest.fixture
+def unverified(kafka: Stack) -> Iterator[None]:
+    """Has the broker take offsets of transactions that don't hold them, which it else refuses."""
+    name = "transaction.partition.verification.enable"
+
+    def say(settings: dict[str, str]) -> None:
+        async def run() -> None:
+            admin = AIOKafkaAdminClient(bootstrap_servers=kafka.kafka_brokers)
+            await admin.start()
+            try:
+                answers = await admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, "1", settings)])
+                assert all(each[0] == 0 for answer in answers for each in answer.resources), answers
+            finally:
+                await admin.close()
+
+        asyncio.run(run())
+
+    say({name: "false"})
+    yield
+    say({name: "true"})
+
+
+@pytest.mark.parametrize("before", [0, 3000])
+@pytest.mark.parametrize(("end", "more"), [("committed", 2000), ("flushed", 0)])
+def test_a_transaction_that_kafka_settled_in_part_is_ended(
+    deploy: Deploy, unverified: None, before: int, end: str, more: int
+) -> None:
+    """With a committed offset before it or none, and with records that were committed or aborted."""
+    deployment = deploy(transaction_timeout="5")
+    deployment.create(deployment.topic)
+    if before:
+        mask(deployment, deployment.start(), before)
+    leave_hanging(deployment, end, before, before + 2000)
+
+    mask(deployment, deployment.start(), before + 5000)
+
+    assert not unstable(deployment)
+    assert_exactly_once(deployment.masked(), {0: before + 5000})
+    assert_covered(deployment.audit(), {0: before + 5000})
+    assert [entry.last_offset for entry in deployment.audit()].count(before + more - 1) == bool(before + more)
+
+
+def test_what_the_audit_does_not_know_is_not_masked_again(deploy: Deploy, unverified: None) -> None:
+    deployment = deploy(transaction_timeout="5")
+    deployment.create(deployment.topic)
+    mask(deployment, deployment.start(), 1000)
+    leave_hanging(deployment, "committed", 1000, 2000)
+
+    worker = deployment.start()
+    until(lambda: len(deployment.audit_rows()) == len(deployment.audit()), 20)
+    deployment.stack.sql(
+        "ALTER EVENT TRIGGER cdc_masker_guard_alter DISABLE; ALTER TABLE cdc_masker.audit_entry DISABLE TRIGGER ALL; "
+        "DELETE FROM cdc_masker.audit_entry WHERE last_offset >= 1000",
+        database=deployment.name,
+    )
+    until(lambda: 'code="audit_mismatch"' in worker.page("metrics")[1], 60, worker.log.read_text)
+    assert_exactly_once(deployment.masked(), {0: 2000})
+
+
+def leave_hanging(deployment: Deployment, end: str, done: int, count: int) -> None:
+    """Has records masked, all in one transaction, by a worker of which Kafka does not settle the offset."""
+    script = deployment.home / "partly.py"
+    script.write_text(PARTLY.format(end=end))
+    deployment.produce(count - done, first=done)
+    worker = deployment.start(by=str(script))
+    worker.process.wait(60)
+    assert unstable(deployment), worker.log.read_text()
+
+
+def mask(deployment: Deployment, worker: Worker, count: int) -> Worker:
+    """Has so many records masked in all; then the worker is killed."""
+    there = deployment.end_offsets(deployment.topic)[0]
+    deployment.produce(count - there, first=there)
+    until(lambda: deployment.audited() == count, 90, lambda: worker.log.read_text()[-3000:], every=0.3)
+    worker.kill()
+    return worker
+
+
+def unstable(deployment: Deployment) -> bool:
+    """Whether a transaction that holds the partition's offset is not settled."""
+
+    async def look() -> bool:
+        cluster = Cluster(deployment.settings())
+        await cluster.start()
+        try:
+            await cluster.committed(deployment.settings().group, [TopicPartition(deployment.topic, 0)])
+        except UnstableOffset:
+            return True
+        finally:
+            await cluster.close()
+        return False
+
+    return asyncio.run(look())
