@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cdc_masker import evidence
+from cdc_masker.batches import gathered
 from cdc_masker.codecs.capture import decode_line
 from cdc_masker.events import Outcome, Record
 from cdc_masker.keys import new_keyring
@@ -31,9 +32,11 @@ def batch(name: str) -> list[Record]:
 
 
 def proven(outcomes: list[Outcome], policy: Policy) -> str:
-    """Makes the evidence of a batch; gives the hash of its entry."""
+    """Makes the evidence of a batch, and all else that is gathered of it; gives the hash of its entry."""
     entry = evidence.audit_entry(
-        outcomes,
+        gathered(outcomes),
+        topic=outcomes[0].topic,
+        partition=0,
         start=0,
         end=len(outcomes),
         previous="sha256:" + 64 * "0",
@@ -49,7 +52,7 @@ def proven(outcomes: list[Outcome], policy: Policy) -> str:
 def _round(masker: Masker, records: list[Record]) -> tuple[float, float]:
     """Microseconds for each record: to mask it, and to make the evidence."""
     started = time.process_time()
-    outcomes = masker.mask_batch(records)
+    outcomes = [masker.mask(record) for record in records]
     masked = time.process_time()
     proven(outcomes, masker.policy)
     return (masked - started) / _RECORDS * 1e6, (time.process_time() - masked) / _RECORDS * 1e6

@@ -80,14 +80,14 @@ def count(entry: AuditEntry, *, seconds: float) -> None:
         RECORDS.labels(entry.topic, note.fate, note.reason).inc()
 
 
-def count_redacted(topic: str, column: str, reason: str) -> str:
-    """Counts a column of one record. Gives the name under which: events may have names without end, labels may not."""
+def count_redacted(topic: str, column: str, reason: str, records: int) -> str:
+    """Counts a column of so many records. Gives the name under which: events may have names without end, labels may not."""
     if (topic, column) not in _columns:
         if len(_columns) >= MOST_COLUMNS or len(column) > LONGEST_NAME:
             column = OTHERS
         else:
             _columns.add((topic, column))
-    VALUES_REDACTED.labels(topic, column, reason).inc()
+    VALUES_REDACTED.labels(topic, column, reason).inc(records)
     return column
 
 

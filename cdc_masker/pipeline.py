@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cdc_masker import envelope, flattened
+from cdc_masker.batches import MaskedBatch, gathered
 from cdc_masker.codecs import connect, json
 from cdc_masker.codecs.json import Members
 from cdc_masker.engine import Engine, RowPlan
@@ -83,8 +84,10 @@ class Masker:
         """By topic, the columns seen so far that are not masked as decided, since rows would get another shape."""
         return self._plans.columns(lambda plan: plan.withheld)
 
-    def mask_batch(self, records: Iterable[Record], subjects: Subjects = NO_SUBJECTS) -> list[Outcome]:
-        """The outcome of each record, in order. Raises `MissingSubject` after `subjects` was asked for all that miss."""
+    def mask_batch(self, records: Iterable[Record], subjects: Subjects = NO_SUBJECTS) -> MaskedBatch:
+        """What becomes of consecutive records of one partition. Raises `MissingSubject` after `subjects` was asked for all that
+        miss.
+        """
         outcomes = []
         missing = False
         for record in records:
@@ -94,7 +97,7 @@ class Masker:
                 missing = True
         if missing:
             raise MissingSubject
-        return outcomes
+        return gathered(outcomes)
 
     def mask(self, record: Record, subjects: Subjects = NO_SUBJECTS) -> Outcome:
         """The outcome of one record. Whatever is wrong with the record is an outcome, too: it never raises for that.

@@ -16,6 +16,7 @@ from cdc_masker.audit.findings import Report
 from cdc_masker.audit.published import Index
 from cdc_masker.audit.records import RawLog, Recompute
 from cdc_masker.audit.verifying import Copy, in_order, verify
+from cdc_masker.batches import gathered
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
 from cdc_masker.evidence import audit_entry, encode_entry, head_of
 from cdc_masker.exports import Run
@@ -101,11 +102,13 @@ class World:
             policy = policies()[1 if start < count // 2 else 2]
             end = min(start + batch, count)
             made = masker(policy, generation)
-            outcomes = made.mask_batch([each for each in raw if start <= each.offset < end])
+            outcomes = [made.mask(each) for each in raw if start <= each.offset < end]
             masked += [as_record(outcome, len(masked) + number) for number, outcome in enumerate(_published(outcomes))]
             entries.append(
                 audit_entry(
-                    outcomes,
+                    gathered(outcomes),
+                    topic=TOPIC,
+                    partition=partition,
                     start=start,
                     end=end,
                     previous=head_of(entries[-1]) if entries else "",

@@ -135,7 +135,7 @@ class Accepting:
             )
             await publisher.publish(
                 Publication(
-                    outcomes=(),
+                    rows=(),
                     notes=(),
                     entry=encoded,
                     timestamp=entry.masked_at,

@@ -5,10 +5,8 @@ A few findings are quarantined records. Many mean that something masks wrongly, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from cdc_masker.batches import MaskedBatch
 from cdc_masker.errors import PolicyError, Reason
-from cdc_masker.events import Outcome
 
 __all__ = ["GuardAlarm"]
 
@@ -25,11 +23,10 @@ class GuardAlarm:
         self._records = 0
         self._findings = 0
 
-    def look(self, outcomes: Iterable[Outcome]) -> None:
+    def look(self, batch: MaskedBatch) -> None:
         """Counts a batch before it is published. Raises `PolicyError` when findings are past the limit."""
-        for outcome in outcomes:
-            self._records += 1
-            self._findings += outcome.reason is Reason.EGRESS_GUARD
+        self._records += len(batch.offsets)
+        self._findings += sum(note.reason is Reason.EGRESS_GUARD for note in batch.notes)
         if self._findings > self._limit * max(self._records, _LEAST):
             raise PolicyError(
                 "egress guard",

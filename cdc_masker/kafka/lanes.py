@@ -22,8 +22,9 @@ from enum import Enum, auto
 from aiokafka import TopicPartition
 
 from cdc_masker import evidence, metrics
+from cdc_masker.batches import MaskedBatch
 from cdc_masker.errors import PolicyError, SetupError, TransientError
-from cdc_masker.events import AuditEntry, Fate, Outcome, Record
+from cdc_masker.events import AuditEntry, Fate, Record
 from cdc_masker.kafka import steps
 from cdc_masker.kafka.accepting import can_go_on
 from cdc_masker.kafka.checkpoints import LOST_RECORDS, Checkpoint, PartitionHalted, halted_by_incarnation
@@ -222,23 +223,25 @@ class Lane:
             raise
         except Exception as error:  # noqa: BLE001  # fail-stop
             fail_stop(f"masking {self} from offset {batch.start}", error, self._log.at(batch.start))
-        outcomes, entry, self.head = published
+        masked, entry, self.head = published
         self.next = batch.end
-        self._parts.maskers.look(outcomes)
+        self._parts.maskers.look(self.partition.topic, masked)
         metrics.count(entry, seconds=time.perf_counter() - started)
 
-    async def _attempt(self, batch: Batch, opened: Opened) -> tuple[list[Outcome], AuditEntry, str] | None:
+    async def _attempt(self, batch: Batch, opened: Opened) -> tuple[MaskedBatch, AuditEntry, str] | None:
         """Masks and publishes the batch under one policy; gives the entry's hash, too. None, and nothing was published, if the
         policy or a subject's key in it may not be used any more.
         """
         masker = self._parts.maskers.get(opened.largest, opened.began)
         log = Log(self.partition.topic, self.incarnation, self.partition.partition)
         with self._parts.subjects.batch(masker.policy.key_epoch, log, batch.end) as subjects:
-            outcomes = await subjects.mask(masker, batch.records)
-            self._parts.alarm.look(outcomes)
+            masked = await subjects.mask(masker, batch.records)
+            self._parts.alarm.look(masked)
             steps.reach(Step.MASKED)
             entry = evidence.audit_entry(
-                outcomes,
+                masked,
+                topic=self.partition.topic,
+                partition=self.partition.partition,
                 start=batch.start,
                 end=batch.end,
                 previous=self.head,
@@ -253,10 +256,10 @@ class Lane:
             encoded = evidence.encode_entry(entry)
             head = evidence.entry_hash(encoded)
             publication = Publication(
-                outcomes=outcomes,
+                rows=masked.rows,
                 notes=[evidence.encode_note(note) for note in entry.notes if note.fate is Fate.QUARANTINED],
                 entry=encoded,
-                timestamp=outcomes[-1].timestamp,
+                timestamp=batch.records[-1].timestamp,
                 offset=batch.end,
                 metadata=Checkpoint(head=head, policy=entry.policy_version, incarnation=entry.incarnation).encode(),
             )
@@ -270,7 +273,7 @@ class Lane:
             except Unconfirmed as reason:
                 self._log.warning("%s; it is masked again when the catalog was heard from", reason, offset=batch.start)
                 return None
-        return outcomes, entry, head
+        return masked, entry, head
 
     def _fenced(self) -> None:
         """Another worker has this partition, so Kafka is about to revoke it here; if it does not, start anew."""

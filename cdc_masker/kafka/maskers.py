@@ -16,8 +16,9 @@ import logging
 from collections.abc import Iterable
 
 from cdc_masker import metrics, plugins
+from cdc_masker.batches import MaskedBatch
 from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError, UnverifiedError
-from cdc_masker.events import Fate, Outcome
+from cdc_masker.events import Fate, Note
 from cdc_masker.evidence import LONGEST_NAME, MOST_COLUMNS, OTHERS
 from cdc_masker.guard import EgressGuard
 from cdc_masker.kafka.gate import REASONS, Gate
@@ -50,7 +51,7 @@ class Maskers:
         self.gate = Gate(settings.policy_stale_limit)
         self._told: dict[tuple[str, str], set[str]] = {}
         self._misfits: dict[tuple[str, str], set[str]] = {}
-        self._quarantined: dict[tuple[str, int, Reason], tuple[Outcome, int]] = {}
+        self._quarantined: dict[tuple[str, int, Reason], tuple[Note, int]] = {}
         self.get(1 << 20, policy)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
         metrics.KEY_EPOCH.set(policy.key_epoch)
@@ -89,18 +90,18 @@ class Maskers:
         """By topic, the columns seen that are not masked as the policy in use says, since rows would get another shape."""
         return _union(masker.withheld() for masker in self._maskers.values())
 
-    def look(self, outcomes: Iterable[Outcome]) -> None:
+    def look(self, topic: str, batch: MaskedBatch) -> None:
         """Counts what people should hear of in a published batch: records that were quarantined, and values that were redacted
         since their method could not take them.
         """
-        for outcome in outcomes:
-            if outcome.fate is Fate.QUARANTINED and outcome.reason is not None:
-                where = outcome.topic, outcome.partition, outcome.reason
-                first, records = self._quarantined.get(where, (outcome, 0))
+        for note in batch.notes:
+            if note.fate is Fate.QUARANTINED:
+                where = note.topic, note.partition, note.reason
+                first, records = self._quarantined.get(where, (note, 0))
                 self._quarantined[where] = first, records + 1
-            for column, reason in outcome.misfits:
-                told = metrics.count_redacted(outcome.topic, column, reason)
-                self._misfits.setdefault((outcome.topic, reason), set()).add(told)
+        for (_, column, reason), records in batch.misfits.items():
+            told = metrics.count_redacted(topic, column, reason, records)
+            self._misfits.setdefault((topic, reason), set()).add(told)
 
     def tell(self) -> None:
         """Logs what was quarantined since the last time, in one line for each partition and reason however many records there

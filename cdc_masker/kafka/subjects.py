@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from cdc_masker.batches import MaskedBatch, joined
 from cdc_masker.errors import TransientError
-from cdc_masker.events import Outcome, Record
+from cdc_masker.events import Record
 from cdc_masker.methods import Keys, MissingSubject
 from cdc_masker.methods.base import Erased
 from cdc_masker.pipeline import Masker
@@ -167,24 +168,24 @@ class BatchSubjects:
         self._asked: dict[tuple[str, str], Asked] = {}
         self.stale = False
 
-    async def mask(self, masker: Masker, records: Sequence[Record]) -> list[Outcome]:
-        """The outcomes of the batch, as `Masker.mask_batch` gives them; asks the catalog for who is new, all at once.
+    async def mask(self, masker: Masker, records: Sequence[Record]) -> MaskedBatch:
+        """What becomes of the batch, as `Masker.mask_batch` gives it; asks the catalog for who is new, all at once.
 
         Now and then what else the worker does gets its turn: a few thousand wide rows can take many seconds.
         """
         while True:
-            outcomes: list[Outcome] = []
+            slices: list[MaskedBatch] = []
             missing, since = False, time.perf_counter()
             for start in range(0, len(records), _SLICE):
                 try:
-                    outcomes += masker.mask_batch(records[start : start + _SLICE], self)
+                    slices.append(masker.mask_batch(records[start : start + _SLICE], self))
                 except MissingSubject:
                     missing = True
                 if time.perf_counter() - since > _TURN_SECONDS:
                     await asyncio.sleep(0)
                     since = time.perf_counter()
             if not missing:
-                return outcomes
+                return joined(slices)
             await self._look_up()
 
     def key(self, domain: str, subject: str, topic: str, partition: int, offset: int) -> bytes:

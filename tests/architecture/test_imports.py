@@ -16,7 +16,9 @@ PACKAGE = ROOT / "cdc_masker"
 CORE = [
     "errors",
     "events",
+    "leaves",
     "merkle",
+    "batches",
     "schemas",
     "kinds",
     "policies",

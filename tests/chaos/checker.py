@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 from cdc_masker import evidence
+from cdc_masker.batches import gathered
 from cdc_masker.events import AuditEntry, Fate, Note, Outcome, Record
 from cdc_masker.leaks.search import Searcher
 from cdc_masker.pipeline import HEADER, Masker
@@ -178,7 +179,9 @@ class _Check:
             return
         masker = self._masker_of(entry.policy_version)
         expected = evidence.audit_entry(
-            outcomes,
+            gathered(outcomes),
+            topic=entry.topic,
+            partition=entry.partition,
             start=entry.first_offset,
             end=entry.last_offset + 1,
             previous=entry.previous,

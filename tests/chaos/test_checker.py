@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cdc_masker import evidence
+from cdc_masker.batches import gathered
 from cdc_masker.events import AuditEntry, Fate, Note, Record
 from cdc_masker.keys import new_keyring
 from cdc_masker.pipeline import Masker
@@ -227,7 +228,9 @@ def _made() -> Partition:
         masker = _masker(1 if number < ENTRIES // 2 else 2)
         outcomes = [masker.mask(record) for record in records]
         entry = evidence.audit_entry(
-            outcomes,
+            gathered(outcomes),
+            topic=TOPIC,
+            partition=0,
             start=start,
             end=position,
             previous=head,

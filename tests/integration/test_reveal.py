@@ -97,8 +97,8 @@ def office(
         async with open_catalog(settings) as catalog:
             masker = Masker(await catalog.policies.current(), keys)
             with SubjectKeys(settings, catalog.subjects, keys).batch(1, Log(TOPIC, "id", 2), 100) as batch:
-                (outcome,) = await batch.mask(masker, [record(change("c", after=ROW))])
-        row: dict[str, Any] = payload(outcome.value)["after"]
+                ((_, _, value, _),) = (await batch.mask(masker, [record(change("c", after=ROW))])).rows
+        row: dict[str, Any] = payload(value)["after"]
         return row
 
     made.masked = asyncio.run(mask())

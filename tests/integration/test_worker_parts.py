@@ -10,8 +10,9 @@ import pytest
 from aiokafka import TopicPartition
 
 from cdc_masker import metrics
+from cdc_masker.batches import gathered
 from cdc_masker.errors import PolicyError, SetupError, TransientError, UnverifiedError
-from cdc_masker.events import Fate, Outcome, Record
+from cdc_masker.events import Fate, Outcome, Record, Treatment
 from cdc_masker.evidence import head_of
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
@@ -271,8 +272,8 @@ async def test_a_batch_of_an_earlier_assignment_is_dropped(settings: Settings) -
 def test_values_that_do_not_fit_are_counted_and_told_once_under_bounded_names(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def outcome(topic: str, *misfits: tuple[str, str]) -> Outcome:
-        return Outcome(Fate.MASKED, topic, 0, 0, 0, misfits=misfits)
+    def outcome(*misfits: tuple[str, str]) -> Outcome:
+        return Outcome(Fate.MASKED, "misfits", 0, 0, 0, misfits=misfits, treatments=(Treatment("a.table", ()),))
 
     def counted(column: str, reason: str) -> float:
         labels = {"topic": "misfits", "column": column, "reason": reason}
@@ -280,13 +281,8 @@ def test_values_that_do_not_fit_are_counted_and_told_once_under_bounded_names(
         return float(found)
 
     maskers = Maskers(settings, MemoryPolicies(), new_keyring(), EMPTY)
-    maskers.look(
-        [
-            outcome("misfits", ("email", "format"), ("name", "erased")),
-            outcome("misfits"),
-            outcome("misfits", ("email", "format")),
-        ]
-    )
+    outcomes = [outcome(("email", "format"), ("name", "erased")), outcome(), outcome(("email", "format"))]
+    maskers.look("misfits", gathered(outcomes))
     assert (counted("email", "format"), counted("name", "erased")) == (2, 1)
     with caplog.at_level("WARNING", "cdc_masker.kafka.maskers"):
         maskers.tell()
@@ -297,6 +293,6 @@ def test_values_that_do_not_fit_are_counted_and_told_once_under_bounded_names(
         "misfits: values redacted, since their method can't take them (erased): name",
     ]
 
-    maskers.look(outcome("misfits", (f"column {number}", "type")) for number in range(2000))
+    maskers.look("misfits", gathered([outcome((f"column {number}", "type")) for number in range(2000)]))
     assert counted("(others)", "type") >= 1000
     assert metrics.render().count(b"cdc_masker_values_redacted_total{") < 1100

@@ -59,6 +59,8 @@ def test_the_entry_of_any_record_is_read_again(policy: Policy, record: Record, s
 
 
 def assert_is_read_again(policy: Policy, record: Record, shell: dict[str, Any]) -> None:
-    outcome = Masker(policy, KEYS).mask(record)
-    entry = audit_entry([outcome], start=record.offset, end=record.offset + 1, policy=policy, **shell)
+    masked = Masker(policy, KEYS).mask_batch([record])
+    entry = audit_entry(
+        masked, topic=TOPIC, partition=record.partition, start=record.offset, end=record.offset + 1, policy=policy, **shell
+    )
     assert decode_entry(encode_entry(entry)) == entry

@@ -18,8 +18,9 @@ from typing import Any
 from cdc_masker import merkle
 from cdc_masker.audit.chains import Told
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
-from cdc_masker.evidence import head_of, leaf_of
+from cdc_masker.evidence import head_of
 from cdc_masker.heads import Head
+from cdc_masker.leaves import leaf_of
 from cdc_masker.pipeline import HEADER
 from tests.copies import World
 from tests.entries import chained

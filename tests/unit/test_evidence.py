@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc_masker.batches import gathered
 from cdc_masker.errors import Reason
 from cdc_masker.events import AuditEntry, Fate, Note, Outcome
-from cdc_masker.evidence import OTHERS, audit_entry, decode_entry, encode_entry, encode_note, entry_hash, leaf, leaf_of
+from cdc_masker.evidence import OTHERS, audit_entry, decode_entry, encode_entry, encode_note, entry_hash
+from cdc_masker.leaves import leaf, leaf_of
 from cdc_masker.merkle import leaf_hash, root
 from tests.unit.building import TOPIC, change, masker, record, rule
 
@@ -24,19 +26,20 @@ MASKER = masker(rule("a", "keep"), rule("b", "tokenize"))
 
 
 def outcomes() -> list[Outcome]:
-    return MASKER.mask_batch(
-        [
-            record(change(after={"a": 1, "b": CANARY, "c": CANARY}), offset=10),
-            record(CANARY, offset=11),
-            record(change("t"), offset=14),
-            record(None, CANARY.encode() + b"\xff", offset=15),
-        ]
-    )
+    records = [
+        record(change(after={"a": 1, "b": CANARY, "c": CANARY}), offset=10),
+        record(CANARY, offset=11),
+        record(change("t"), offset=14),
+        record(None, CANARY.encode() + b"\xff", offset=15),
+    ]
+    return [MASKER.mask(each) for each in records]
 
 
 def entry(of: list[Outcome] | None = None, start: int = 8, end: int = 18) -> AuditEntry:
     return audit_entry(
-        of or outcomes(),
+        gathered(of or outcomes()),
+        topic=TOPIC,
+        partition=2,
         start=start,
         end=end,
         previous="sha256:00",
@@ -90,6 +93,9 @@ def test_names_without_end_are_counted_together() -> None:
     columns = entry([wide, long], 10, 12).columns
     assert sum(map(len, columns.values())) == 1001
     assert columns[OTHERS] == {OTHERS: {"redact": 502}}
+    assert entry([long, wide], 10, 12).columns == columns  # whoever counts them, in whatever order
+    other = MASKER.mask(record(change(after={f"b{number}": 1 for number in range(900)}), offset=12))
+    assert entry([other, wide], 10, 13).columns == entry([wide, other], 10, 13).columns
 
 
 def test_an_entry_names_what_was_not_published_and_why() -> None:

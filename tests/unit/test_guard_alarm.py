@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from cdc_masker.batches import MaskedBatch, gathered
 from cdc_masker.errors import PolicyError, Reason
 from cdc_masker.events import Fate, Outcome
 from cdc_masker.kafka.alarm import GuardAlarm
 
 
-def batch(records: int, findings: int) -> list[Outcome]:
+def batch(records: int, findings: int) -> MaskedBatch:
     fine = Outcome(Fate.MASKED, "t", 0, 0, 0, target="masked.t")
     found = Outcome(Fate.QUARANTINED, "t", 0, 0, 0, reason=Reason.EGRESS_GUARD, place="after.email")
-    return [found] * findings + [fine] * (records - findings)
+    return gathered([found] * findings + [fine] * (records - findings))
 
 
 def test_one_finding_in_a_small_batch_is_borne() -> None:

@@ -193,7 +193,6 @@ def test_a_new_masker_gives_the_same_bytes() -> None:
     records = [record(change(op, before=ROW, after=ROW), {"mail": "x", "k": 1}, offset=n) for n, op in enumerate("cudr")]
     once = masker(*RULES)
     assert [once.mask(each) for each in records] == [masker(*RULES).mask(each) for each in reversed(records)][::-1]
-    assert once.mask_batch(records) == [once.mask(each) for each in records]
 
 
 def test_no_repr_shows_a_value() -> None:

@@ -11,8 +11,9 @@ from uuid import UUID
 
 import pytest
 
+from cdc_masker.batches import MaskedBatch
 from cdc_masker.errors import KeyringError, SetupError, TransientError
-from cdc_masker.events import Outcome, Record
+from cdc_masker.events import Record
 from cdc_masker.kafka.presence import Presence
 from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
 from cdc_masker.keys import new_keyring
@@ -94,7 +95,7 @@ class World:
         subjects = SubjectKeys(self.settings, self.store, KEYS, clock=self.clock)
         return subjects, Presence(self.settings, "worker", self.store, subjects, clock=self.clock)
 
-    async def mask(self, *records: Record, end: int = 1000, subjects: SubjectKeys | None = None) -> list[Outcome]:
+    async def mask(self, *records: Record, end: int = 1000, subjects: SubjectKeys | None = None) -> MaskedBatch:
         with (subjects or self.subjects).batch(1, LOG, end) as batch:
             return await batch.mask(self.masker, records)
 
@@ -104,8 +105,8 @@ class World:
         assert await self.store.complete(numbers, {LOG: end})
 
     async def token(self, number: int | str, offset: int = 0) -> Any:
-        (outcome,) = await self.mask(person(number, offset))
-        return email(outcome)
+        (email,) = emails(await self.mask(person(number, offset)))
+        return email
 
 
 @pytest.fixture
@@ -130,14 +131,19 @@ def person(number: int | str, offset: int = 0) -> Record:
     return record(change("c", after=row), offset=offset)
 
 
-def email(outcome: Outcome) -> Any:
-    return payload(outcome.value)["after"]["email"]
+def emails(masked: MaskedBatch) -> list[Any]:
+    return [payload(value)["after"]["email"] for _, _, value, _ in masked.rows]
+
+
+def misfits(reason: str) -> dict[tuple[str, str, str], int]:
+    """One record's."""
+    return {("crm.people", "email", reason): 1}
 
 
 async def test_new_subjects_of_a_batch_are_one_question_and_known_ones_none(world: World) -> None:
     first = await world.mask(*(person(number % 50, number) for number in range(200)))
     assert world.store.questions == [50]
-    assert len({email(outcome) for outcome in first}) == 50
+    assert len(set(emails(first))) == 50
     again = await world.mask(*(person(number % 50, number) for number in range(200)))
     assert world.store.questions == [50]
     assert again == first
@@ -178,12 +184,13 @@ async def test_a_catalog_that_is_away_is_waited_for(world: World) -> None:
 async def test_before_the_boundary_values_are_redacted_and_after_it_there_is_a_new_key(world: World) -> None:
     before, other = await world.token(1), await world.token(2)
     await world.erase("1", end=10)
-    outcomes = await world.mask(person(1, 9), person(1, 10), person(2, 9))
-    assert email(outcomes[0]) is None
-    assert outcomes[0].misfits == (("email", "erased"),)
-    assert email(outcomes[1]) not in (None, before)
-    assert email(outcomes[2]) == other
-    assert await world.token(1, 11) == email(outcomes[1])
+    masked = await world.mask(person(1, 9), person(1, 10), person(2, 9))
+    earlier, later, of_other = emails(masked)
+    assert earlier is None
+    assert masked.misfits == misfits("erased")
+    assert later not in (None, before)
+    assert of_other == other
+    assert await world.token(1, 11) == later
 
 
 async def test_who_does_not_come_again_after_an_erasure_gets_no_key(world: World) -> None:
@@ -198,8 +205,8 @@ async def test_in_another_log_or_incarnation_the_boundary_does_not_count(world: 
     await world.erase("1", end=10)
     for log in (LOG._replace(partition=3), LOG._replace(incarnation="made anew"), LOG._replace(topic="other")):
         with world.subjects.batch(1, log, 20) as batch:
-            (outcome,) = await batch.mask(world.masker, [person(1, 5)])
-        assert outcome.misfits == ()
+            masked = await batch.mask(world.masker, [person(1, 5)])
+        assert masked.misfits == {}
 
 
 async def test_who_is_being_erased_is_redacted_and_asked_for_with_each_batch(world: World) -> None:
@@ -225,7 +232,7 @@ async def test_masking_is_the_same_before_and_after_a_restart_for_all_that_is_no
     restarted, presence = world.worker()
     await presence.tell()
     assert await world.mask(*records, subjects=restarted) == after
-    assert [email(outcome) for outcome in after[:20]] == [None if n == 7 else email(before[n]) for n in range(20)]
+    assert emails(after)[:20] == [None if n == 7 else email for n, email in enumerate(emails(before))]
 
 
 async def test_a_batch_without_subjects_needs_no_word_from_the_catalog(world: World) -> None:
@@ -248,7 +255,7 @@ async def test_what_else_a_worker_does_gets_its_turn_while_a_long_batch_is_maske
             turns[0] += 1
             await asyncio.sleep(0)
 
-    def slow(self: Masker, records: Sequence[Record], subjects: Any) -> list[Outcome]:
+    def slow(self: Masker, records: Sequence[Record], subjects: Any) -> MaskedBatch:
         taken.append(turns[0])
         time.sleep(0.06)
         return mask_batch(self, records, subjects)
@@ -314,8 +321,7 @@ async def test_a_key_that_was_on_its_way_when_its_erasure_was_heard_of_is_not_us
         await presence.tell()
 
     world.store.meanwhile = erasing
-    (outcome,) = await world.mask(person(1), subjects=late)
-    assert outcome.misfits == (("email", "erased"),)
+    assert (await world.mask(person(1), subjects=late)).misfits == misfits("erased")
 
 
 async def test_a_worker_that_was_given_up_uses_nothing_old_when_it_is_back(world: World) -> None:
