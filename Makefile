@@ -10,7 +10,7 @@ STAMP := .venv/.setup-is-done
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## Make .venv from the lock file, fetch Kafka and Debezium; on Debian as root also install what is missing.
@@ -45,7 +45,19 @@ chaos: setup ## Kill, stop and cut off workers on the real stack, an hour or MIN
 	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: setup ## Measure what masking costs.
+bench: setup ## Compare with what people would use instead, on the real stack, 20 minutes at most. ARGS="--help" tells what can be chosen.
+	$(BIN)/python -m benchmarks.compare $(ARGS)
+
+.PHONY: bench-page
+bench-page: setup ## Put the last comparison into benchmarks/README.md.
+	$(BIN)/python -m benchmarks.page
+
+.PHONY: bench-full
+bench-full: setup ## Measure what the cost depends on, scaling, latency and memory, about an hour. ARGS="columns latency" chooses.
+	$(BIN)/python -m benchmarks.full $(ARGS)
+
+.PHONY: bench-core
+bench-core: setup ## Measure the core in memory.
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.audit

@@ -1,14 +1,32 @@
-"""The benchmarks measure what they say: all methods, values that they really mask, and the whole evidence of the audit."""
+"""The benchmarks measure what they say: all methods, values that they really mask, and the whole evidence of the audit. A
+comparison fails on a program that does not do its work, and its figures are what the rounds give.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import orjson
 import pytest
 
 from benchmarks.audit import batch, proven
+from benchmarks.checking import Checker, Wrong
+from benchmarks.events import BYTES, FIRST_MS, Customer, event, number_of
+from benchmarks.figures import RATIOS, document, events_that_fit, ratios, table
+from benchmarks.measuring import Figure
 from benchmarks.methods import CASES, NEEDS_MORE, masking
+from benchmarks.observing import Sample, Stuck, between
+from benchmarks.page import with_table
+from benchmarks.peers.loop import Reader
+from benchmarks.peers.masking import masked
+from benchmarks.policy import CUSTOMERS, operations, policy
+from benchmarks.programs import PROGRAMS
+from benchmarks.proofs import audit_share
+from cdc_masker.events import Record
+from cdc_masker.keys import new_keyring
 from cdc_masker.methods import METHODS
+from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY
 from tests.unit.building import masker
 
@@ -28,3 +46,233 @@ def test_what_is_audited_is_all_that_was_masked() -> None:
     assert all(outcome.published and outcome.treatments for outcome in outcomes)
     changed = [*outcomes[:-1], replace(outcomes[-1], value=b"")]
     assert proven(outcomes, EMPTY) != proven(changed, EMPTY)
+
+
+# Events
+
+
+@pytest.mark.parametrize("number", [0, 9, 10_000, 1_234_567, 9_999_999])
+def test_an_event_has_its_size_and_each_personal_value_once(number: int) -> None:
+    key, value = event(number)
+    assert len(value) == BYTES and number_of(key) == number and event(number) == (key, value)
+    row = orjson.loads(value)["after"]
+    assert Customer.of(number).values == tuple(
+        row[each].encode() for each in ("email", "full_name", "phone", "ssn", "card_number")
+    )
+    assert [value.count(raw) for raw in Customer.of(number).values] == [1] * 5
+
+
+def test_no_two_events_have_a_personal_value_in_common() -> None:
+    values = [raw for number in range(0, 2_000_000, 997) for raw in Customer.of(number).values]
+    assert len(set(values)) == len(values)
+
+
+def test_a_revision_says_what_the_document_says() -> None:
+    said: list[dict[str, Any]] = []
+
+    class Operations:
+        def declare_domain(self, name: str, **more: str) -> None:
+            said.append({"name": name, **more})
+
+        def keep_column(self, table: str, column: str, **more: str) -> None:
+            self.mask_column(table, column, method="keep", **more)
+
+        def mask_column(self, table: str, column: str, **more: str) -> None:
+            schema, name = table.split(".")
+            own: dict[str, Any] = {each: more.pop(each) for each in ("type", "method", "reason", "classification") if each in more}
+            said.append({"schema": schema, "table": name, "column": column, **own, **({"params": more} if more else {})})
+
+    for operation in operations(CUSTOMERS):
+        exec(operation, {"op": Operations()})
+    assert said == [*CUSTOMERS["domains"], *CUSTOMERS["rules"]]
+
+
+# What a program wrote
+
+
+def ours(number: int) -> tuple[bytes, bytes]:
+    outcome = _MASKER.mask(Record("shop.crm.customers", 0, number, FIRST_MS, *event(number)))
+    assert outcome.key is not None and outcome.value is not None
+    return outcome.key, outcome.value
+
+
+def theirs(number: int) -> tuple[bytes, bytes]:
+    key, value = event(number)
+    return key, masked(value)
+
+
+_MASKER = Masker(policy(CUSTOMERS), new_keyring())
+
+
+def checked(rows: list[tuple[bytes, bytes | None]], count: int, *, masked: bool = True) -> Checker:
+    checker = Checker(count, masked, {0: (3, count)})
+    for offset, (key, value) in enumerate(rows):
+        checker.take(0, offset, key, value)
+    checker.finish()
+    return checker
+
+
+@pytest.mark.parametrize("made", [ours, theirs])
+def test_what_is_masked_passes_and_is_counted(made: Any) -> None:
+    assert checked([made(number) for number in range(200)], 200).before == {0: [3, 200]}
+
+
+def test_what_is_copied_passes_only_as_a_copy() -> None:
+    rows: list[tuple[bytes, bytes | None]] = [event(number) for number in range(10)]
+    checked(rows, 10, masked=False)
+    with pytest.raises(Wrong, match="event 0 is not masked"):
+        checked(rows, 10)
+
+
+def test_each_column_that_is_left_is_found() -> None:
+    key, value = theirs(1)
+    for raw in Customer.of(1).values:
+        with pytest.raises(Wrong, match="event 1 is not masked"):
+            checked([theirs(0), (key, value.replace(b'"***"', b'"%s"' % raw))], 2)
+
+
+def broken(change: str) -> list[tuple[bytes, bytes | None]]:
+    rows: list[tuple[bytes, bytes | None]] = [ours(number) for number in range(4)]
+    key, value = ours(0)
+    match change:
+        case "twice":
+            rows[3] = rows[2]
+        case "missing":
+            del rows[3]
+        case "another":
+            rows[3] = (b'{"id":4}', rows[3][1])
+        case "no event":
+            rows[3] = (b"", rows[3][1])
+        case "no value":
+            rows[3] = (rows[3][0], None)
+        case "changed":
+            rows[0] = (key, value.replace(b'"tier":"', b'"tier":"x'))
+        case "no tokens":
+            event = orjson.loads(value)
+            event["after"]["email"] = None
+            rows[0] = (key, orjson.dumps(event))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("twice", "event 2 is there twice"),
+        ("missing", "1 of 4 events are missing"),
+        ("another", "no event has that number"),
+        ("no event", "the key is not that of an event"),
+        ("no value", "event 3 has no value"),
+        ("changed", "event 0 is changed where it should not be"),
+        ("no tokens", "event 0 has no tokens"),
+    ],
+)
+def test_what_is_wrong_is_found(change: str, found: str) -> None:
+    with pytest.raises(Wrong, match=found):
+        checked(broken(change), 4)
+
+
+# Figures
+
+
+def sample(seconds: float, *ends: int, used: float = 0.0) -> Sample:
+    return Sample(seconds, ends, {"program": used})
+
+
+def test_a_run_is_timed_from_what_it_first_wrote_to_the_last() -> None:
+    samples = [sample(1, 0, 0), sample(2, 60, 40, used=1), sample(3, 160, 40), sample(5, 300, 200, used=3)]
+    first, half, last = between(samples)
+    assert (first, half, last) == (samples[1], samples[2], samples[3])
+    figure = Figure.of("worker", 490, (first, half, last), (100, 190))
+    assert (figure.timed, figure.seconds, figure.rate, figure.later_rate) == (390, 3, 130, 150)
+    assert figure.cpu == {"program": 2}
+
+
+def test_a_run_that_was_over_too_soon_gives_no_figure() -> None:
+    with pytest.raises(Stuck, match="take more events"):
+        between([sample(1, 50, 50), sample(2, 100, 100)])
+
+
+def figure(program: str, rate: float) -> dict[str, Any]:
+    cpu = {"program": 2.0, "kafka": 1.0, "postgres": 0.5}
+    return Figure(program=program, events=1000, timed=1000, seconds=1.0, rate=rate, later_rate=2 * rate, cpu=cpu).document()
+
+
+ROUNDS = [
+    [
+        figure("worker", worker),
+        figure("workers", 150),
+        figure("streams", streams),
+        figure("loop", 100),
+        figure("unguarded", 125),
+    ]
+    for worker, streams in ((80, 100), (90, 120), (10, 50))
+]
+ABOUT = {
+    "commit": "abc",
+    "core": "auto",
+    "machine": {"cores": 2, "cpu": "a processor", "memory_gib": 8, "system": "Linux", "load_before": [0.1, 0.1, 0.1]},
+    "versions": {"python": "3.11"},
+    "events": {"count": 1000, "bytes": BYTES, "partitions": 4},
+}
+
+
+def test_ratios_are_of_medians() -> None:
+    made = document(ABOUT, ROUNDS, [0.03, 0.01, 0.02])
+    assert made["ratios"] == {
+        "one_worker_vs_kafka_streams": 0.8,
+        "two_workers_vs_kafka_streams": 1.5,
+        "faust_vs_loop": 0.8,
+        "audit_cost": 0.02,
+        "guard_cost": 0.36,
+    }
+    assert set(made["ratios"]) == set(RATIOS) == set(made["later_ratios"])
+    assert orjson.loads(orjson.dumps(made)) == made
+
+
+def test_a_ratio_needs_both_of_its_programs() -> None:
+    assert ratios({"worker": [1.0], "loop": [2.0]}, []) == {"faust_vs_loop": 0.5}
+
+
+def test_the_document_has_each_round_and_the_table_each_program() -> None:
+    made = document(ABOUT, ROUNDS, [0.02])
+    assert made["rounds"] == ROUNDS
+    worker = made["programs"]["worker"]
+    assert (worker["median"], worker["lowest"], worker["highest"], worker["later_median"]) == (80, 10, 90, 160)
+    assert worker["cpu_us"] == {"program": 2000, "kafka": 1000, "postgres": 500}
+    shown = table(made, {"worker": "one worker"})
+    assert "| one worker | 1,000 | 80 | 10 to 90 | 160 | 2000.0 | 1000.0 | 500.0 |" in shown
+    assert "| `two_workers_vs_kafka_streams` | 1.500 | 1.500 |" in shown
+
+
+def test_the_page_has_the_last_table_only() -> None:
+    page = "above\n<!-- the last comparison -->\nold\n<!-- its end -->\nbelow\n"
+    once = with_table(page, document(ABOUT, ROUNDS, [0.02]))
+    assert once.startswith("above\n") and once.endswith("below\n") and "old" not in once and "Commit abc" in once
+    assert with_table(once, document(ABOUT, ROUNDS, [0.02])) == once
+    with pytest.raises(ValueError, match="has no"):
+        with_table("nothing", document(ABOUT, ROUNDS, []))
+
+
+def test_events_are_as_many_as_there_is_time_for() -> None:
+    slow, fast = [(5_000.0, 20.0, False)] * 4, [(90_000.0, 20.0, False)] * 4
+    assert events_that_fit(slow, 3, 100) == 100_000
+    assert events_that_fit(slow, 3, 1000) < events_that_fit(fast, 3, 1000) <= events_that_fit(fast, 3, 9000) == 2_000_000
+    count = events_that_fit(fast, 3, 1000)
+    assert 3 * (4 * 20 + 4 * count / 90_000) < 1000
+
+
+# What programs are made of
+
+
+def test_every_ratio_has_its_programs() -> None:
+    figures = [[figure(name, 1.0) for name in PROGRAMS]]
+    assert set(document(ABOUT, figures, [0.1])["ratios"]) == set(RATIOS)
+
+
+def test_the_loop_without_faust_reads_as_the_worker_does() -> None:
+    for name in ("_batches", "_take", "_batch", "_failed", "_create_consumer", "go_on_at"):
+        assert name not in vars(Reader) and callable(getattr(Reader, name))
+
+
+def test_the_audit_takes_a_share() -> None:
+    assert 0 < audit_share(records=50, rounds=2) < 0.5
