@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from cdc_masker.kafka import steps
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.lines import at
 from cdc_masker.kafka.steps import Step
+from cdc_masker.kafka.together import Together
 from cdc_masker.ports import AuditStore
 from cdc_masker.settings import Settings
 
@@ -158,6 +159,7 @@ class AuditLag:
         self._settings = settings
         self._cluster = cluster
         self._log = TopicPartition(settings.audit_topic, 0)
+        self._end = Together(self._ask_for_end)
         self._measured = asyncio.Condition()
         self._copied = 0
         self.entries = 0
@@ -174,10 +176,16 @@ class AuditLag:
             await asyncio.sleep(_MEASURE_SECONDS)
 
     async def settle(self) -> None:
-        """Returns when every entry that is visible now is in PostgreSQL. Raises `KafkaError` and `TransientError`."""
-        _, end = await self._cluster.bounds(self._log)
+        """Returns when every entry that is committed now is in PostgreSQL. Raises `KafkaError` and `TransientError`.
+
+        Such an entry is not visible yet while a transaction that began before it, of any partition, is still open.
+        """
+        end = await self._end(None)
         async with self._measured:
             await self._measured.wait_for(lambda: self._copied >= end)
+
+    async def _ask_for_end(self, _wanted: Collection[None]) -> dict[None, int]:
+        return {None: await self._cluster.end(self._log)}
 
     async def _measure(self) -> None:
         first, end = await self._cluster.bounds(self._log)

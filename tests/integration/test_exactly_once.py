@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from cdc_masker.stack import Stack
 from tests.integration.kit import Deployment, Worker, assert_covered, assert_exactly_once, open_partitions, until
@@ -54,6 +57,48 @@ def test_a_zombie_publishes_nothing(deploy: Deploy) -> None:
     expected = finish(deployment, count + 1000)
     assert_covered(deployment.audit(), expected)
     assert zombie.process.poll() in (None, 3)
+
+
+def test_an_entry_behind_an_open_transaction_is_awaited_and_halts_nothing(deploy: Deploy) -> None:
+    """What is committed is not visible while a transaction that began before it is open: one of a worker that died, say."""
+    deployment = deploy()
+    deployment.create(deployment.topic)
+    first = deployment.ready(deployment.start())
+    with transaction_in_audit(deployment):
+        deployment.produce(100)
+        until(lambda: first.metric("cdc_masker_records_total") == 100, 30, first.log.read_text)
+        assert first.kill(signal.SIGTERM) == 0
+        second = deployment.ready(deployment.start())
+        deployment.produce(100, first=100)
+        until(lambda: second.metric("cdc_masker_records_total") == 100, 30, second.log.read_text)
+        assert deployment.audit_rows() == []
+    until(lambda: len(deployment.audit_rows()) == 2, 30, second.log.read_text)
+    deployment.produce(100, first=200)
+    until(lambda: deployment.audited() == 300, 30, second.log.read_text)
+    assert "is halted" not in second.log.read_text()
+
+
+@contextmanager
+def transaction_in_audit(deployment: Deployment) -> Iterator[None]:
+    """Keeps a transaction open in the audit topic, and aborts it in the end."""
+
+    async def begin() -> AIOKafkaProducer:
+        opened = AIOKafkaProducer(bootstrap_servers=deployment.stack.kafka_brokers, transactional_id=f"{deployment.name}-open")
+        await opened.start()
+        await opened.begin_transaction()
+        await opened.send_and_wait(deployment.environment["CDC_MASKER_AUDIT_TOPIC"], b"aborted", partition=0)
+        return opened
+
+    async def end(opened: AIOKafkaProducer) -> None:
+        await opened.abort_transaction()
+        await opened.stop()
+
+    with asyncio.Runner() as runner:
+        opened = runner.run(begin())
+        try:
+            yield
+        finally:
+            runner.run(end(opened))
 
 
 def test_a_new_policy_takes_over_between_two_batches(deploy: Deploy) -> None:
