@@ -144,7 +144,7 @@ class World:
         acceptance = replace(
             last,
             first_offset=last.last_offset + 1,
-            last_offset=last.last_offset + 1,
+            last_offset=2**63 - 1,
             gaps=(),
             counts=dict.fromkeys(Fate, 0),
             columns={},
@@ -176,7 +176,7 @@ class World:
         return Catalogued(versions, {(TOPIC, self.generation): Began(1, 1)})
 
 
-def verify_lives(lives: Sequence[World], report: Report) -> None:
+def verify_lives(lives: Sequence[World], report: Report, *, since: int = 0) -> None:
     """Verifies one copy whose topic was made anew, once for each world."""
     successors = {
         each.chain: entry.accepted.incarnation
@@ -188,7 +188,8 @@ def verify_lives(lives: Sequence[World], report: Report) -> None:
     by_chain = {each.chain: each for each in lives}
     trails = [by_chain[chain].trail(report) for chain in order]
     masked = [record for chain in order for record in by_chain[chain].masked]
-    verify(Copy(trails, masked, RawLog(lives[-1].raw, start=0)), lives[-1].catalogued, report)
+    raw = RawLog(lives[-1].raw, start=lives[-1].start)
+    verify(Copy(trails, masked, raw), lives[-1].catalogued, report, since=since)
 
 
 def as_record(outcome: Outcome, at: int) -> Record:

@@ -111,7 +111,7 @@ class _Walk:
                 self._summary.unchecked["entries that retention took: see --export"] += part.entries
                 self._summary.head, self._summary.last_offset = self._head, part.last_offset
                 if self._published is not None:
-                    self._published.skip(part.last_offset)
+                    self._published.skip(part)
                 yield part
 
     def _check(self, entry: AuditEntry, digest: str) -> None:
@@ -211,10 +211,21 @@ class _Beside:
             self._report.found(Code.ROW, self._trail.chain, entry.first_offset, problem)
         self._step()
 
-    def skip(self, last_offset: int) -> None:
-        """Goes past entries that begin up to there: their rows were retired."""
-        while self._next is not None and self._next.first_offset <= last_offset:
+    def skip(self, run: Run) -> None:
+        """Goes past the entries of which a receipt says that their rows were retired: as many, and the same last one."""
+        self._pass(run.first_offset)
+        whole, count, last = self._begun, 0, ""
+        while self._next is not None and self._next.first_offset <= run.last_offset:
+            count, last = count + 1, self._next.hash
             self._step()
+        if not whole and count < run.entries:  # the topic begins behind the first of them
+            self._report.of(self._trail.chain).unchecked["entries from before the audit topic's start"] += run.entries - count
+        elif count != run.entries:
+            problem = f"a receipt of retention tells of {run.entries} entries from here on, the audit topic of {count}"
+            self._report.found(Code.CHECKPOINT, self._trail.chain, run.first_offset, problem)
+        if count and last != run.head:
+            problem = "a receipt of retention names another entry that ended here than the audit topic"
+            self._report.found(Code.CHECKPOINT, self._trail.chain, run.last_offset, problem)
 
     def close(self, end: int) -> None:
         """What the topic has behind the last row, which ends at offset `end`."""

@@ -70,7 +70,7 @@ def verify(
     tell: Callable[[Chain], None] = lambda chain: None,
 ) -> None:
     """Verifies one copy and reports what is wrong. Records of batches masked before `since`, in ms since the epoch, are passed
-    over; their entries are not. `tell` is called after each entry.
+    over; their entries are not, nor is what somebody accepted as lost, which has none. `tell` is called after each entry.
     """
     masked = None if copy.masked is None else MaskedCopy(copy.trails[0].chain, copy.masked, report)
     for trail in copy.trails:
@@ -80,7 +80,7 @@ def verify(
         for entry in chains.walk(trail, catalogued, report):
             if isinstance(entry, Run):
                 records.skip(entry.last_offset, masked, raw)
-            elif entry.masked_at < since:
+            elif entry.masked_at < since and entry.accepted is None:
                 records.skip(entry.last_offset, masked, raw)
                 report.of(trail.chain).unchecked["records masked before --since"] += sum(entry.counts.values())
             else:

@@ -9,6 +9,7 @@ import pytest
 
 from cdc_masker.audit.chains import Told
 from cdc_masker.audit.findings import Code, Report
+from cdc_masker.audit.published import Index
 from cdc_masker.audit.records import RawLog
 from cdc_masker.audit.verifying import Copy, verify
 from cdc_masker.events import Acceptance, AuditEntry, Fate
@@ -251,6 +252,39 @@ def test_entries_that_retention_took_are_told_by_its_receipts() -> None:
     assert ("chain", 30) in places(world.find())
 
 
+@pytest.mark.parametrize(
+    ("forge", "expected"),
+    [
+        (lambda run: replace(run, entries=2), {("checkpoint", 0)}),
+        (lambda run: replace(run, entries=4), {("checkpoint", 0)}),
+        (lambda run: replace(run, first_offset=10, entries=2), {("not_stored", 0)}),
+        (lambda run: replace(run, head="sha256:00"), {("checkpoint", 29), ("chain", 30)}),
+        (lambda run: replace(run, last_offset=24), {("hole", 25), ("extra", 26), ("uncovered", 25)}),
+    ],
+)
+def test_a_receipt_has_to_tell_of_what_the_audit_topic_holds(
+    forge: Callable[[Run], Run], expected: set[tuple[str, int | None]]
+) -> None:
+    world = World.make()
+    world.retired = [forge(retired(world, 0, 2))]
+    del world.rows[:3]
+    assert places(world.find()) == expected
+
+
+def test_entries_that_neither_the_audit_topic_nor_the_catalog_has_any_more_are_counted() -> None:
+    world = World.make()
+    world.retired = [retired(world, 0, 1), retired(world, 2, 3)]
+    del world.rows[:4]
+    for gone, counted in ((3, 3), (2, 2), (1, 1)):
+        report = Report()
+        index = Index("cdc-masker.audit", complete=False, settled=len(world.published))
+        for at, value in enumerate(world.published[gone:], gone):
+            index.add(at, value, report)
+        verify(Copy([world.trail(report, index)], world.masked, RawLog(world.raw, start=0)), world.catalogued, report)
+        assert report.findings == []
+        assert report.summaries[world.chain].unchecked["entries from before the audit topic's start"] == counted
+
+
 def test_an_export_has_to_be_what_the_receipt_tells_of() -> None:
     world = World.make()
     world.retired = [retired(world, 0, 2)]
@@ -288,6 +322,27 @@ def test_a_topic_made_anew_goes_on_in_another_chain() -> None:
         },
         {},
     ]
+
+
+def test_a_topic_made_anew_may_go_on_above_the_offsets_of_the_old_one() -> None:
+    """Its oldest records expired. Batches of the old one are passed over, and none of the new one with them."""
+    first, _ = lives()
+    second = World.make(80, incarnation="topic-2", start=60)
+    second.entries = chained(*second.entries[6:])
+    second.raw = [each for each in second.raw if each.offset >= 60]
+    second.masked = [each for each in second.masked if each.timestamp >= second.raw[0].timestamp]
+    second.publish()
+    for since in (0, first.entries[5].masked_at + 1):
+        report = Report()
+        verify_lives([first, second], report, since=since)
+        assert report.findings == []
+        assert report.summaries[second.chain].records == 18
+
+
+def test_records_that_were_accepted_as_lost_are_looked_for_in_batches_that_are_passed_over() -> None:
+    world = World.make()
+    TAMPERINGS["records are accepted as lost that are there"][0](world)
+    assert places(world.find(since=world.entries[5].masked_at + 1)) == {("accepted", 50), ("extra", 50)}
 
 
 def test_a_new_chain_needs_an_entry_that_closed_the_old_one() -> None:
