@@ -107,23 +107,29 @@ class EgressGuard:
         if outcome.value is None or outcome.offset % self.every:
             return
         shown = {WHOLE: _read_row(outcome.value)} if WHOLE in rows else _read(outcome.value)
-        long: list[tuple[str, str, bytes]] = []
+        parts: list[bytes | msgspec.Raw] = [*_around(outcome)]
+        long: list[tuple[str, MaskedColumn, bytes]] = []
         for place, (row, expected) in rows.items():
             fields = shown[place]
-            for name, changes, numbers_change, constant, _ in expected.masked:
-                text = bytes(row[name])
-                if text in _SAYS_NOTHING or text == constant:
-                    continue
-                if not numbers_change and text[0] in _OF_NUMBERS:
-                    continue
-                if name in fields and bytes(fields[name]) == text and not _is_marker(text):
-                    if changes:
+            for column in expected.masked:
+                name = column.name
+                raw, masked = row[name], fields.get(name)
+                if masked == raw:
+                    if column.changes and _tells(column, bytes(raw)):
                         raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
-                    continue
-                if len(text) >= LONG:
-                    long.append((place, name, text))
-        if long:
-            _search(long, _masked_parts(outcome, shown, rows), rows)
+                elif len(raw) >= LONG:
+                    long.append((place, column, bytes(raw)))
+                if masked is not None:  # else it was dropped
+                    parts.append(masked)
+        everything = b"\n".join(parts)
+        for place, column, text in long:
+            content = text[1:-1] if text[0] not in _OF_NUMBERS else text
+            if (
+                content in everything
+                and _tells(column, text)
+                and _stands_elsewhere(column, text, content, outcome, shown, rows)
+            ):
+                raise InputError(Reason.EGRESS_GUARD, f"{place}.{column.name}")
 
 
 class _Part(NamedTuple):
@@ -134,31 +140,42 @@ class _Part(NamedTuple):
     form: bytes = b""
 
 
-def _search(long: list[tuple[str, str, bytes]], parts: list[_Part], rows: _Rows) -> None:
-    """Raises when the content of a long text stands in a part that is not a field of its name, nor in any kept column."""
-    everything = b"\n".join([part.text for part in parts])
-    for place, name, text in long:
-        form = _form(text)
-        content = text if form == b"0" else text[1:-1]
-        if (
-            content in everything  # hardly ever
-            and any(content in part.text for part in parts if part.column != name and not (form and part.form == form))
-            and not any(content in bytes(row[kept]) for row, expected in rows.values() for kept in expected.kept)
-            and not _is_marker(text)
-        ):
-            raise InputError(Reason.EGRESS_GUARD, f"{place}.{name}")
+def _stands_elsewhere(
+    column: MaskedColumn, text: bytes, content: bytes, outcome: Outcome, shown: Mapping[str, _Row], rows: _Rows
+) -> bool:
+    """Whether the content of a long text stands in a part that is not a field of its name, nor in any kept column."""
+    form = _form(text)
+    return any(
+        content in part.text
+        for part in _masked_parts(outcome, shown, rows)
+        if part.column != column.name and not (form and part.form == form)
+    ) and not any(content in bytes(row[kept]) for row, expected in rows.values() for kept in expected.kept)
+
+
+def _tells(column: MaskedColumn, text: bytes) -> bool:
+    """Whether the raw text says something, and may not come out of that column."""
+    return (
+        text not in _SAYS_NOTHING
+        and text != column.constant
+        and (column.numbers_change or text[0] not in _OF_NUMBERS)
+        and not any(marker in text for marker in _MARKERS)
+    )
+
+
+def _around(outcome: Outcome) -> list[bytes]:
+    """The key and the headers."""
+    return [outcome.key or b"", *(value or b"" for _, value in outcome.headers)]
 
 
 def _masked_parts(outcome: Outcome, shown: Mapping[str, _Row], rows: _Rows) -> list[_Part]:
     """Masked fields with their names, the key and the headers."""
-    around = [outcome.key or b"", *(value or b"" for _, value in outcome.headers)]
     fields = (
         _Part(column.name, bytes(shown[place][column.name]), _form(bytes(row[column.name])) if column.near else b"")
         for place, (row, expected) in rows.items()
         for column in expected.masked
         if column.name in shown[place]  # else it was dropped
     )
-    return [*(_Part("", part) for part in around), *fields]
+    return [*(_Part("", part) for part in _around(outcome)), *fields]
 
 
 def _form(text: bytes) -> bytes:
@@ -166,10 +183,6 @@ def _form(text: bytes) -> bytes:
     if text[0] in _OF_NUMBERS:
         return b"0"
     return text[:1] if text.startswith(b"{") or _MEASURE.fullmatch(text) else b""
-
-
-def _is_marker(text: bytes) -> bool:
-    return any(marker in text for marker in _MARKERS)
 
 
 class _Images(msgspec.Struct):
