@@ -8,10 +8,7 @@ another order. The last result is in `.bench/last.json`.
 from __future__ import annotations
 
 import argparse
-import logging
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +17,14 @@ from typing import Any
 import orjson
 
 from benchmarks.bed import Bed
-from benchmarks.checking import Wrong
 from benchmarks.events import BYTES
 from benchmarks.figures import document, events_that_fit, table
 from benchmarks.machine import describe
 from benchmarks.measuring import Figure, measure
-from benchmarks.observing import Stuck
 from benchmarks.programs import PROGRAMS, Program
 from benchmarks.proofs import audit_share
+from benchmarks.session import attempt, temporary_bed
 from benchmarks.telling import Teller
-from cdc_masker.errors import CdcMaskerError
 
 __all__ = ["BENCH", "main"]
 
@@ -42,7 +37,10 @@ _STANDARD = ("worker", "workers", "streams", "loop", "unguarded", "copying", "qu
 
 def compare(bed: Bed, programs: Sequence[Program], events: int | None, rounds: int, tell: Teller) -> dict[str, Any]:
     """Rehearsal and rounds; gives the document."""
-    began, about = time.monotonic(), describe()
+    about = describe()
+    for program in programs:
+        program.build(tell.step)
+    began = time.monotonic()
     bed.create("few", _PARTITIONS)
     bed.load("few", _FEW)
     rehearsed: list[tuple[float, float, bool]] = []
@@ -53,7 +51,8 @@ def compare(bed: Bed, programs: Sequence[Program], events: int | None, rounds: i
         started = time.monotonic()
         figure = measure(bed, program, "few", _FEW, f"rehearsal-{program.name}")
         tell.line(f"rehearsal: {program.title}: {figure.rate:,.0f} events/s")
-        rehearsed.append((figure.rate, time.monotonic() - started - figure.seconds, program.slow))
+        beside = time.monotonic() - started - (0 if program.slow else figure.seconds)
+        rehearsed.append((figure.rate, beside, program.slow))
     if events is None:
         events = events_that_fit(rehearsed, rounds, _SECONDS - (time.monotonic() - began))
     tell.line(f"{events:,} events of {BYTES} bytes in {_PARTITIONS} partitions, {rounds} rounds")
@@ -85,25 +84,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, default=_STANDARD, metavar="PROGRAM", help=", ".join(PROGRAMS))
     parsed = parser.parse_args(arguments)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each retry; what fails is raised
-    tell = Teller()
-    directory = Path(tempfile.mkdtemp(prefix="cdc-masker-bench."))
-    try:
-        with Bed(directory, tell.step) as bed:
+
+    def work(tell: Teller) -> None:
+        with temporary_bed(tell) as bed:
             result = compare(bed, [PROGRAMS[name] for name in parsed.only], parsed.events, parsed.rounds, tell)
-    except (CdcMaskerError, Stuck, Wrong) as error:
-        tell.line(f"failed: {error}")
-        return 1
-    except KeyboardInterrupt:
-        tell.line("stopped")
-        return 130
-    finally:
-        tell.close()
-        shutil.rmtree(directory, ignore_errors=True)
-    BENCH.mkdir(exist_ok=True)
-    (BENCH / "last.json").write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
-    print(table(result, {name: program.title for name, program in PROGRAMS.items()}))
-    return 0
+        BENCH.mkdir(exist_ok=True)
+        (BENCH / "last.json").write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+        print(table(result, {name: program.title for name, program in PROGRAMS.items()}))
+
+    return attempt(work)
 
 
 if __name__ == "__main__":

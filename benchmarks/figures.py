@@ -75,7 +75,7 @@ def table(document: Mapping[str, Any], titles: Mapping[str, str]) -> str:
 
 def events_that_fit(rehearsed: Iterable[tuple[float, float, bool]], rounds: int, seconds: float) -> int:
     """How many events all rounds have time for. `rehearsed` has for each program its events a second, the seconds that a run
-    takes beside, and whether its number of events is fixed.
+    takes beside, and whether its number of events is fixed; then these seconds are all that it takes.
     """
     fixed = each_event = 0.0
     for rate, beside, is_fixed in rehearsed:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from itertools import chain
 
 from benchmarks import live, shapes
-from benchmarks.bed import Bed
-from benchmarks.checking import Wrong
 from benchmarks.compare import BENCH
 from benchmarks.machine import describe
-from benchmarks.observing import Stuck
+from benchmarks.session import attempt, temporary_bed
 from benchmarks.telling import Teller
-from cdc_masker.errors import CdcMaskerError
 
 __all__ = ["main"]
 
@@ -32,13 +26,9 @@ def tables(names: Sequence[str], scale: float, tell: Teller) -> Iterator[str]:
             yield from _titled(name, shapes.TABLES[name].__doc__, shapes.TABLES[name]())
     rest = [name for name in names if name in _LIVE]
     if rest:
-        directory = Path(tempfile.mkdtemp(prefix="cdc-masker-bench."))
-        try:
-            with Bed(directory, tell.step) as bed:
-                for name in rest:
-                    yield from _titled(name, _LIVE[name].__doc__, _LIVE[name](bed, tell, scale))
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+        with temporary_bed(tell) as bed:
+            for name in rest:
+                yield from _titled(name, _LIVE[name].__doc__, _LIVE[name](bed, tell, scale))
 
 
 def _titled(name: str, about: str | None, lines: Iterator[str]) -> Iterator[str]:
@@ -58,30 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = set(parsed.names) - set(known)
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each retry; what fails is raised
-    tell = Teller()
-    about = describe()
-    machine = about["machine"]
-    BENCH.mkdir(exist_ok=True)
-    try:
+
+    def work(tell: Teller) -> None:
+        BENCH.mkdir(exist_ok=True)
         with (BENCH / "full.md").open("w") as page:
-            heading = (
-                f"Commit {about['commit']}, core `{about['core']}`, {machine['cores']} cores ({machine['cpu']}), "
-                f"{machine['memory_gib']} GiB, load {machine['load_before'][0]} before it began.\n"
-            )
-            print(heading, file=page)
-            for line in tables(parsed.names or known, parsed.scale, tell):
+            for line in chain([_about()], tables(parsed.names or known, parsed.scale, tell)):
                 print(line, flush=True)
                 print(line, file=page, flush=True)
-    except (CdcMaskerError, Stuck, Wrong) as error:
-        tell.line(f"failed: {error}")
-        return 1
-    except KeyboardInterrupt:
-        tell.line("stopped")
-        return 130
-    finally:
-        tell.close()
-    return 0
+
+    return attempt(work)
+
+
+def _about() -> str:
+    about = describe()
+    machine = about["machine"]
+    return (
+        f"Commit {about['commit']}, core `{about['core']}`, {machine['cores']} cores ({machine['cpu']}), "
+        f"{machine['memory_gib']} GiB, load {machine['load_before'][0]} before it began.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def scaling(bed: Bed, tell: Teller, scale: float) -> Table:
 
 def latency(bed: Bed, tell: Teller, scale: float) -> Table:
     """From Debezium's `ts_ms` to the masked record being readable, at half of what one worker can do."""
-    count, seconds = int(200_000 * scale), max(60 * scale, 5)
+    count, seconds = max(int(200_000 * scale), 50_000), max(60 * scale, 5)
     bed.create("capacity", _PARTITIONS)
     bed.load("capacity", count)
     rate = measure(bed, _WORKER, "capacity", count, "capacity-worker").rate / 2

@@ -17,7 +17,7 @@ from benchmarks.programs import Program, running
 __all__ = ["Figure", "measure"]
 
 _PATIENCE = 120.0  # to start, and for the events of _SLOWEST a second
-_SLOWEST = 1000
+_SLOWEST = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

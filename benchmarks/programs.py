@@ -30,6 +30,7 @@ class Program:
 
     `command` makes the command of a process, of which `processes` are started; together they are `members` of their consumer
     group (0: it assigns itself partitions). `settings` are the worker's beside its defaults. `slow` ones get fewer events.
+    `build` makes what it needs, which takes long the first time.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Program:
     settings: Mapping[str, str] = field(default_factory=dict)
     masks: bool = True
     slow: bool = False
+    build: Callable[[Progress], object] = lambda progress: None
 
 
 def _worker(run: Run, progress: Progress) -> Command:
@@ -67,12 +69,20 @@ PROGRAMS = {
     for program in (
         Program("worker", "cdc-masker, one worker", _worker),
         Program("workers", "cdc-masker, two workers", _worker, processes=2, members=2),
-        Program("streams", "Kafka Streams, exactly_once_v2, 2 threads", _streams("mask"), members=2),
+        Program("streams", "Kafka Streams, exactly_once_v2, 2 threads", _streams("mask"), members=2, build=streams_class_path),
         Program("loop", "the same lanes on aiokafka, without Faust", _module("loop")),
         Program("unguarded", "cdc-masker, one worker, without guard", _worker, settings={"guard_every": str(1 << 62)}),
+        Program("python-core", "cdc-masker, one worker, Python core", _worker, settings={"core": "python"}),
         Program("copying", "aiokafka, transactional copy, nothing masked", _module("copying"), members=0, masks=False),
-        Program("streams-copy", "Kafka Streams, copy, nothing masked", _streams("copy"), members=2, masks=False),
-        Program("quix", "Quix Streams, exactly-once", _quix, slow=True),
+        Program(
+            "streams-copy",
+            "Kafka Streams, copy, nothing masked",
+            _streams("copy"),
+            members=2,
+            masks=False,
+            build=streams_class_path,
+        ),
+        Program("quix", "Quix Streams, exactly-once", _quix, slow=True, build=quix_python),
         Program("faust", "plain Faust agent, at least once", _module("faust_agent", "worker", "-l", "warn"), slow=True),
     )
 }
@@ -87,7 +97,7 @@ def running(program: Program, run: Run, progress: Progress) -> Iterator[list[sub
         processes = []
         for _ in range(program.processes):
             process = subprocess.Popen(
-                command, cwd=_ROOT, env=_environment(run), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=run.home, env=_environment(run), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
             ending.callback(_end, process)
             processes.append(process)
@@ -95,7 +105,7 @@ def running(program: Program, run: Run, progress: Progress) -> Iterator[list[sub
 
 
 def _environment(run: Run) -> dict[str, str]:
-    names = {"SOURCE": run.source, "TARGET": run.target, "GROUP": run.name, "BROKERS": run.brokers}
+    names = {"PYTHONPATH": str(_ROOT), "SOURCE": run.source, "TARGET": run.target, "GROUP": run.name, "BROKERS": run.brokers}
     return {**run.environment, **names, "STATE": str(run.home / "state"), "CDC_MASKER_WEB_PORT": str(_free_port())}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from benchmarks import live, shapes
 from benchmarks.audit import batch, proven
 from benchmarks.checking import Checker, Wrong
 from benchmarks.events import BYTES, FIRST_MS, Customer, event, number_of
@@ -23,6 +24,8 @@ from benchmarks.peers.masking import masked
 from benchmarks.policy import CUSTOMERS, operations, policy
 from benchmarks.programs import PROGRAMS
 from benchmarks.proofs import audit_share
+from benchmarks.shapes import TABLES
+from benchmarks.sizing import Plan, costs_of, needs
 from cdc_masker.events import Record
 from cdc_masker.keys import new_keyring
 from cdc_masker.methods import METHODS
@@ -69,6 +72,7 @@ def test_no_two_events_have_a_personal_value_in_common() -> None:
 
 def test_a_revision_says_what_the_document_says() -> None:
     said: list[dict[str, Any]] = []
+    known = ("type", "method", "reason", "classification")
 
     class Operations:
         def declare_domain(self, name: str, **more: str) -> None:
@@ -79,7 +83,7 @@ def test_a_revision_says_what_the_document_says() -> None:
 
         def mask_column(self, table: str, column: str, **more: str) -> None:
             schema, name = table.split(".")
-            own: dict[str, Any] = {each: more.pop(each) for each in ("type", "method", "reason", "classification") if each in more}
+            own: dict[str, Any] = {each: more.pop(each) for each in known if each in more}
             said.append({"schema": schema, "table": name, "column": column, **own, **({"params": more} if more else {})})
 
     for operation in operations(CUSTOMERS):
@@ -276,3 +280,63 @@ def test_the_loop_without_faust_reads_as_the_worker_does() -> None:
 
 def test_the_audit_takes_a_share() -> None:
     assert 0 < audit_share(records=50, rounds=2) < 0.5
+
+
+# Sizing
+
+
+def test_needs_follow_from_costs() -> None:
+    plan = Plan(events=100_000, event_bytes=1000, worker_us=25, broker_us=10, worker_rate=30_000, load=0.5, entry_records=1000)
+    found = needs(plan)
+    assert (found.workers, found.partitions) == (7, 14)  # 15,000 events/s of each
+    assert found.broker_cores_used == 3 and found.brokers == 3
+    assert found.broker_mb_written == 600 and found.rows_a_second == 100
+    assert needs(replace(plan, worker_us=100)).workers == 20  # its processor is what holds it back
+    assert needs(replace(plan, events=200_000)).broker_mb_written == 1200
+    assert needs(replace(plan, broker_mb=100)).brokers == 12
+
+
+@pytest.mark.parametrize("wrong", [{"worker_us": 0}, {"load": 1.5}, {"events": -1}])
+def test_costs_that_are_none_are_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="more than 0"):
+        needs(replace(Plan(worker_us=25, broker_us=10, worker_rate=30_000), **wrong))
+
+
+def test_costs_come_from_the_last_comparison() -> None:
+    costs = costs_of(document(ABOUT, ROUNDS, [0.02]))
+    assert (costs["worker_us"], costs["broker_us"], costs["worker_rate"], costs["event_bytes"]) == (2000, 1000, 80, BYTES)
+    assert costs["row_us"] == 500 * 1400
+
+
+# Costs in memory
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name != "rules"])
+def test_each_table_measures_events_that_are_masked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def once(cases: Any, rounds: int = 1) -> dict[str, float]:
+        asked.extend(cases.values())
+        return dict.fromkeys(cases, 2.0)
+
+    monkeypatch.setattr(shapes, "costs", once)
+    heading, line, *rows = TABLES[name]()
+    assert {row.count("|") for row in rows} == {heading.count("|")} == {line.count("|")}
+    for measured, records in asked:
+        batch = measured.mask_batch(records)
+        assert len(batch.rows) == len(records) and not batch.misfits
+        assert all(row[2] != record.value for row, record in zip(batch.rows, records, strict=True))
+
+
+def test_a_cost_is_of_one_event() -> None:
+    cases = {"one": (_MASKER, [Record("shop.crm.customers", 0, number, FIRST_MS, *event(number)) for number in range(20)])}
+    assert 1 < shapes.costs(cases, rounds=1)["one"] < 10_000
+
+
+# Latency
+
+
+def test_an_event_carries_the_time_at_which_it_was_sent() -> None:
+    key, value = live._stamped(event(7), b"1795242099999")
+    assert key == event(7)[0] and len(value) == BYTES and live._stamp_of(value) == 1_795_242_099_999
+    assert orjson.loads(value)["ts_ms"] == 1_795_242_099_999
