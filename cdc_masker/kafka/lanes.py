@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from cdc_masker import evidence, metrics
 from cdc_masker.batches import MaskedBatch
@@ -32,7 +33,7 @@ from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.opening import Opened, compare_later, open_partition
 from cdc_masker.kafka.parts import Parts
-from cdc_masker.kafka.publisher import Fenced, Publication
+from cdc_masker.kafka.publisher import Fenced, Publication, told
 from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.subjects import Unconfirmed
 from cdc_masker.subjects import Log
@@ -219,6 +220,8 @@ class Lane:
             seconds = self._parts.settings.transaction_timeout
             error = TransientError(f"Kafka did not end it within {seconds:g} s")
             fail_stop(f"publishing {self} from offset {batch.start}", error, self._log.at(batch.start))
+        except KafkaError as error:
+            fail_stop(f"publishing {self} from offset {batch.start}", told(error), self._log.at(batch.start))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # fail-stop

@@ -25,16 +25,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaConnectionError, KafkaError, NodeNotReadyError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from cdc_masker.batches import Row
+from cdc_masker.errors import TransientError
 from cdc_masker.kafka import steps
 from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.topics import LARGEST_ENTRY, Output
 from cdc_masker.settings import Settings
 
-__all__ = ["Fenced", "Publication", "Publisher"]
+__all__ = ["Fenced", "Publication", "Publisher", "told"]
 
 _BATCH_BYTES = 1 << 20
 _CLEAN_UP_SECONDS = 2.0
@@ -96,8 +97,12 @@ class Publisher:
                 await self._fill(publication)
                 confirm()
                 steps.reach(Step.CONFIRMED)
-            except ProducerFenced:
-                raise Fenced from None
+            except (IllegalOperation, KafkaError) as error:
+                reason = self._reason(error)
+                if isinstance(reason, ProducerFenced):
+                    raise Fenced from None
+                await self._abort()
+                raise reason from reason.__cause__
             except BaseException:
                 await self._abort()
                 raise
@@ -158,6 +163,12 @@ class Publisher:
             deliveries.append(await producer.send_batch(batch, topic, partition=partition))
         return deliveries
 
+    def _reason(self, error: Exception) -> Exception:
+        """What ended the transaction, if anything did: what is called after that is told only that there is none."""
+        end: asyncio.Future[None] = self._producer._txn_manager.wait_for_transaction_end()  # it is told in no public way
+        reason = end.exception() if end.done() else None
+        return reason if isinstance(reason, Exception) else error
+
     async def _abort(self) -> None:
         # The transaction's own exit aborts, unless the producer is beyond that; a broker that does not answer aborts by
         # itself after the transaction's time-out, and the next publisher of this partition before.
@@ -165,3 +176,12 @@ class Publisher:
             exit_ = self._producer.transaction().__aexit__(Exception, None, None)
             await asyncio.wait_for(exit_, _CLEAN_UP_SECONDS)
         steps.reach(Step.ABORTED)
+
+
+def told(error: KafkaError) -> Exception:
+    """What to say of an error that publishing ended with: a lost connection by a sentence, any other error as it is."""
+    root: BaseException = error
+    while root.__cause__ is not None:  # the producer's own task wraps what it ended with
+        root = root.__cause__
+    lost = isinstance(root, (KafkaConnectionError, NodeNotReadyError))
+    return TransientError("the connection to Kafka was lost in the middle of it") if lost else error
