@@ -25,7 +25,7 @@ class Unprovable(CdcMaskerError):
 class Proof:
     """What shows that the record at these coordinates of the raw topic came out as `leaf` says.
 
-    The leaf (`cdc_masker.evidence.leaf`), at `index` of `size` leaves, leads by the hashes of `path`, lowest first, to the root
+    The leaf (`cdc_masker.leaves.leaf`), at `index` of `size` leaves, leads by the hashes of `path`, lowest first, to the root
     in `entry`, whose text has that hash. The texts of the `later` entries lead on to a head in the `checkpoint`, a signed note.
     Bytes are in base64.
     """

@@ -62,22 +62,43 @@ def proof(offset: int = 15, number: int = 1, last: int = 3) -> dict[str, Any]:
     return document
 
 
-def check(home: Path, document: dict[str, Any], *, checkpoint: bool = True) -> int:
+def check(home: Path, document: dict[str, Any], *keys: str) -> str:
+    """What the script says, which is one line: on its output with 0, or on its error output."""
     path = home / "proof.json"
     path.write_text(json.dumps(document))
-    key = [str(home / "key.pub")] if checkpoint else []
-    return subprocess.run([sys.executable, "-I", home / "check_proof.py", path, *key], capture_output=True).returncode
+    command = [sys.executable, "-I", home / "check_proof.py", path, *(home / key for key in keys)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    (line,) = (done.stderr if done.returncode else done.stdout).splitlines()
+    assert line.startswith("NOT PROVEN: " if done.returncode else "PROVEN: ")
+    return line
+
+
+def proven(offset: int, up_to: str) -> str:
+    return f"PROVEN: topic 'shop.shop.customers', partition 0, offset {offset}, up to {up_to}"
 
 
 @pytest.mark.parametrize("offset", range(10, 19))
 def test_each_record_of_an_entry_is_proven(home: Path, offset: int) -> None:
-    assert check(home, proof(offset)) == 0
+    assert check(home, proof(offset), "key.pub") == proven(offset, "the checkpoint of example.com/audit")
 
 
 def test_a_proof_holds_without_a_checkpoint_up_to_its_entry(home: Path) -> None:
     document = {**proof(), "later": [], "checkpoint": None}
-    assert check(home, document, checkpoint=False) == 0
-    assert check(home, document) != 0
+    assert check(home, document) == proven(15, "its entry only")
+    assert check(home, document, "key.pub") == "NOT PROVEN: it has no checkpoint"
+
+
+def test_a_checkpoint_that_nobody_looked_at_proves_nothing(home: Path) -> None:
+    unseen = "its entry only; nobody looked at the checkpoint"
+    assert check(home, proof()) == proven(15, unseen)
+    assert check(home, {**proof(), "checkpoint": "forged"}) == proven(15, unseen)
+
+
+def test_a_checkpoint_of_another_signer_does_not_hold(home: Path) -> None:
+    stranger = Ed25519PrivateKey.generate().public_key()
+    (home / "other.pub").write_bytes(stranger.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    assert check(home, proof(), "other.pub") == "NOT PROVEN: that this key signed the checkpoint"
+    assert check(home, proof(), "none.pub").startswith("NOT PROVEN: it can't be read (FileNotFoundError: ")
 
 
 def changed(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -108,13 +129,13 @@ def test_no_field_of_a_proof_can_be_another_one(home: Path) -> None:
     document = proof()
     assert {name for name, _ in changed(document)} == set(document)
     for name, tampered in changed(document):
-        assert check(home, tampered) != 0, name
+        assert check(home, tampered, "key.pub").startswith("NOT PROVEN: "), name
 
 
 def test_a_proof_of_another_record_does_not_hold(home: Path) -> None:
     mine, another = proof(15), proof(16)
     for name in ("leaf", "index", "path", "offset"):
-        assert check(home, {**mine, name: another[name]}) != 0, name
+        assert check(home, {**mine, name: another[name]}, "key.pub").startswith("NOT PROVEN: "), name
 
 
 def test_records_that_were_changed_prove_nothing() -> None:
