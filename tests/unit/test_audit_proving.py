@@ -64,9 +64,8 @@ def proof(offset: int = 15, number: int = 1, last: int = 3) -> dict[str, Any]:
 
 def check(home: Path, document: dict[str, Any], *keys: str) -> str:
     """What the script says, which is one line: on its output with 0, or on its error output."""
-    path = home / "proof.json"
-    path.write_text(json.dumps(document))
-    command = [sys.executable, "-I", home / "check_proof.py", path, *(home / key for key in keys)]
+    (home / "proof.json").write_text(json.dumps(document))
+    command = [sys.executable, "-I", *(str(home / name) for name in ("check_proof.py", "proof.json", *keys))]
     done = subprocess.run(command, capture_output=True, text=True)
     (line,) = (done.stderr if done.returncode else done.stdout).splitlines()
     assert line.startswith("NOT PROVEN: " if done.returncode else "PROVEN: ")
