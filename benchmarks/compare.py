@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from benchmarks.figures import document, events_that_fit, table
 from benchmarks.machine import describe
 from benchmarks.measuring import Figure, measure
 from benchmarks.programs import PROGRAMS, Program
-from benchmarks.proofs import audit_share
+from benchmarks.proofs import proofs
 from benchmarks.session import attempt, temporary_bed
 from benchmarks.telling import Teller
 
@@ -60,17 +61,17 @@ def compare(bed: Bed, programs: Sequence[Program], events: int | None, rounds: i
     bed.load("many", events)
 
     done: list[list[dict[str, Any]]] = []
-    shares = []
+    evidence = []
     for number in range(rounds):
         figures: list[Figure] = []
         for program in _rotated(programs, number):
             source, count = ("few", _FEW) if program.slow else ("many", events)
             figures.append(measure(bed, program, source, count, f"round{number + 1}-{program.name}"))
             tell.line(f"round {number + 1}: {program.title}: {figures[-1].rate:,.0f} events/s")
-        shares.append(audit_share())
+        evidence.append(asdict(proofs()))
         order = {program.name: at for at, program in enumerate(programs)}
         done.append([figure.document() for figure in sorted(figures, key=lambda figure: order[figure.program])])
-    return document({**about, "events": {"count": events, "bytes": BYTES, "partitions": _PARTITIONS}}, done, shares)
+    return document({**about, "events": {"count": events, "bytes": BYTES, "partitions": _PARTITIONS}}, done, evidence)
 
 
 def _rotated(programs: Sequence[Program], by: int) -> list[Program]:

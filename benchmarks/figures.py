@@ -13,7 +13,7 @@ RATIOS = {
     "one_worker_vs_kafka_streams": "one worker, times Kafka Streams' events a second",
     "two_workers_vs_kafka_streams": "two workers, times Kafka Streams' events a second",
     "faust_vs_loop": "one worker, times the events a second of the same loop without Faust",
-    "audit_cost": "share of the core's time that the evidence for the audit takes",
+    "audit_cost": "share of a worker's processor time that the evidence for the audit takes",
     "guard_cost": "share of a worker's events a second that the egress guard takes",
 }
 """What each ratio of the document says."""
@@ -22,8 +22,10 @@ _LEAST, _MOST = 100_000, 2_000_000
 _STEP = 50_000
 
 
-def ratios(rates: Mapping[str, Sequence[float]], audit_shares: Sequence[float]) -> dict[str, float]:
-    """The five ratios, or those that these programs allow. `rates` has each program's events a second, round by round."""
+def ratios(rates: Mapping[str, Sequence[float]], worker_us: Sequence[float], evidence_us: Sequence[float]) -> dict[str, float]:
+    """The five ratios, or those that these programs allow. `rates` has each program's events a second, round by round;
+    `worker_us` and `evidence_us` are processor microseconds of one worker, and of evidence in them, for an event.
+    """
     middle = {program: median(each) for program, each in rates.items() if each}
     found: dict[str, float] = {}
 
@@ -34,24 +36,26 @@ def ratios(rates: Mapping[str, Sequence[float]], audit_shares: Sequence[float]) 
     put("one_worker_vs_kafka_streams", "worker", "streams")
     put("two_workers_vs_kafka_streams", "workers", "streams")
     put("faust_vs_loop", "worker", "loop")
-    if audit_shares:
-        found["audit_cost"] = round(median(audit_shares), 4)
+    if worker_us and evidence_us:
+        found["audit_cost"] = round(median(evidence_us) / median(worker_us), 4)
     put("guard_cost", "worker", "unguarded", lambda ratio: 1 - ratio)
     return found
 
 
 def document(
-    about: Mapping[str, Any], rounds: Sequence[Sequence[Mapping[str, Any]]], audit_shares: Sequence[float]
+    about: Mapping[str, Any], rounds: Sequence[Sequence[Mapping[str, Any]]], proofs: Sequence[Mapping[str, float]]
 ) -> dict[str, Any]:
-    """The whole result as JSON: `about` the machine, and each figure of each round."""
-    rates = _by_program(rounds, "rate")
+    """The whole result as JSON: `about` the machine, each figure of each round, and what evidence cost in the core."""
+    rates, later_rates = _by_program(rounds, "rate"), _by_program(rounds, "later_rate")
+    worker_us = [_cpu_us(figure, "program") for figures in rounds for figure in figures if figure["program"] == "worker"]
+    evidence_us = [each["evidence_us"] for each in proofs]
     return {
         "format": 1,
         **about,
-        "ratios": ratios(rates, audit_shares),
-        "later_ratios": ratios(_by_program(rounds, "later_rate"), audit_shares),
+        "ratios": ratios(rates, worker_us, evidence_us),
+        "later_ratios": ratios(later_rates, worker_us, evidence_us),
         "programs": {program: _summary(program, rounds) for program in rates},
-        "audit_shares": [round(share, 4) for share in audit_shares],
+        "proofs": list(proofs),
         "rounds": [list(each) for each in rounds],
     }
 
@@ -106,7 +110,10 @@ def _summary(program: str, rounds: Sequence[Sequence[Mapping[str, Any]]]) -> dic
         "lowest": round(min(rates), 1),
         "highest": round(max(rates), 1),
         "later_median": round(median(figure["later_rate"] for figure in own), 1),
-        "cpu_us": {
-            name: round(median(figure["cpu"][name] / figure["timed"] * 1e6 for figure in own), 2) for name in own[0]["cpu"]
-        },
+        "cpu_us": {name: round(median(_cpu_us(figure, name) for figure in own), 2) for name in own[0]["cpu"]},
     }
+
+
+def _cpu_us(figure: Mapping[str, Any], name: str) -> float:
+    us: float = figure["cpu"][name] / figure["timed"] * 1e6
+    return us

@@ -1,4 +1,4 @@
-"""Policies of benchmarks: as a document, for the core, and as what a revision says, for a catalog."""
+"""Policies of benchmarks: as a document, as a masker made of it, and as what a revision says, for a catalog."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 import orjson
 
+from cdc_masker.keys import new_keyring
+from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
 
-__all__ = ["CUSTOMERS", "masked", "operations", "policy"]
+__all__ = ["CUSTOMERS", "masked", "masker", "operations"]
+
+_LARGEST = 1 << 26
 
 Rule = dict[str, Any]
 
@@ -48,8 +52,9 @@ CUSTOMERS: dict[str, Any] = {
 """For `benchmarks.events`: five columns are masked, two of them tokenized, and all others are kept."""
 
 
-def policy(document: Mapping[str, Any]) -> Policy:
-    return Policy.from_document(orjson.dumps(document))
+def masker(document: Mapping[str, Any]) -> Masker:
+    """What masks by that policy in memory, as a worker would."""
+    return Masker(Policy.from_document(orjson.dumps(document)), new_keyring(), max_record_bytes=_LARGEST)
 
 
 def operations(document: Mapping[str, Any]) -> list[str]:

@@ -35,6 +35,7 @@ class Reader(ConsumerThread):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._cursors = {}
+        self._intake = None
         self._reader = self._create_consumer(asyncio.get_running_loop())
         self.consumer = SimpleNamespace(flow_active=True)
 

@@ -21,15 +21,14 @@ from benchmarks.observing import Sample, Stuck, between
 from benchmarks.page import with_table
 from benchmarks.peers.loop import Reader
 from benchmarks.peers.masking import masked
-from benchmarks.policy import CUSTOMERS, operations, policy
+from benchmarks.policy import CUSTOMERS, operations
+from benchmarks.policy import masker as masker_of
 from benchmarks.programs import PROGRAMS
-from benchmarks.proofs import audit_share
+from benchmarks.proofs import proofs
 from benchmarks.shapes import TABLES
 from benchmarks.sizing import Plan, costs_of, needs
 from cdc_masker.events import Record
-from cdc_masker.keys import new_keyring
 from cdc_masker.methods import METHODS
-from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY
 from tests.unit.building import masker
 
@@ -105,7 +104,7 @@ def theirs(number: int) -> tuple[bytes, bytes]:
     return key, masked(value)
 
 
-_MASKER = Masker(policy(CUSTOMERS), new_keyring())
+_MASKER = masker_of(CUSTOMERS)
 
 
 def checked(rows: list[tuple[bytes, bytes | None]], count: int, *, masked: bool = True) -> Checker:
@@ -211,6 +210,7 @@ ROUNDS = [
     ]
     for worker, streams in ((80, 100), (90, 120), (10, 50))
 ]
+PROOFS = [{"core_us": 300.0, "evidence_us": 20.0}]
 ABOUT = {
     "commit": "abc",
     "core": "auto",
@@ -221,12 +221,12 @@ ABOUT = {
 
 
 def test_ratios_are_of_medians() -> None:
-    made = document(ABOUT, ROUNDS, [0.03, 0.01, 0.02])
+    made = document(ABOUT, ROUNDS, [{"core_us": 300, "evidence_us": each} for each in (30, 10, 20)])
     assert made["ratios"] == {
         "one_worker_vs_kafka_streams": 0.8,
         "two_workers_vs_kafka_streams": 1.5,
         "faust_vs_loop": 0.8,
-        "audit_cost": 0.02,
+        "audit_cost": 0.01,  # of the worker's 2,000 µs
         "guard_cost": 0.36,
     }
     assert set(made["ratios"]) == set(RATIOS) == set(made["later_ratios"])
@@ -234,11 +234,11 @@ def test_ratios_are_of_medians() -> None:
 
 
 def test_a_ratio_needs_both_of_its_programs() -> None:
-    assert ratios({"worker": [1.0], "loop": [2.0]}, []) == {"faust_vs_loop": 0.5}
+    assert ratios({"worker": [1.0], "loop": [2.0]}, [], []) == {"faust_vs_loop": 0.5}
 
 
 def test_the_document_has_each_round_and_the_table_each_program() -> None:
-    made = document(ABOUT, ROUNDS, [0.02])
+    made = document(ABOUT, ROUNDS, PROOFS)
     assert made["rounds"] == ROUNDS
     worker = made["programs"]["worker"]
     assert (worker["median"], worker["lowest"], worker["highest"], worker["later_median"]) == (80, 10, 90, 160)
@@ -250,9 +250,9 @@ def test_the_document_has_each_round_and_the_table_each_program() -> None:
 
 def test_the_page_has_the_last_table_only() -> None:
     page = "above\n<!-- the last comparison -->\nold\n<!-- its end -->\nbelow\n"
-    once = with_table(page, document(ABOUT, ROUNDS, [0.02]))
+    once = with_table(page, document(ABOUT, ROUNDS, PROOFS))
     assert once.startswith("above\n") and once.endswith("below\n") and "old" not in once and "Commit abc" in once
-    assert with_table(once, document(ABOUT, ROUNDS, [0.02])) == once
+    assert with_table(once, document(ABOUT, ROUNDS, PROOFS)) == once
     with pytest.raises(ValueError, match="has no"):
         with_table("nothing", document(ABOUT, ROUNDS, []))
 
@@ -270,7 +270,7 @@ def test_events_are_as_many_as_there_is_time_for() -> None:
 
 def test_every_ratio_has_its_programs() -> None:
     figures = [[figure(name, 1.0) for name in PROGRAMS]]
-    assert set(document(ABOUT, figures, [0.1])["ratios"]) == set(RATIOS)
+    assert set(document(ABOUT, figures, PROOFS)["ratios"]) == set(RATIOS)
 
 
 def test_the_loop_without_faust_reads_as_the_worker_does() -> None:
@@ -279,7 +279,8 @@ def test_the_loop_without_faust_reads_as_the_worker_does() -> None:
 
 
 def test_the_audit_takes_a_share() -> None:
-    assert 0 < audit_share(records=50, rounds=2) < 0.5
+    measured = proofs(records=50, rounds=2)
+    assert 0 < measured.evidence_us < measured.core_us / 2
 
 
 # Sizing
@@ -303,7 +304,7 @@ def test_costs_that_are_none_are_refused(wrong: Any) -> None:
 
 
 def test_costs_come_from_the_last_comparison() -> None:
-    costs = costs_of(document(ABOUT, ROUNDS, [0.02]))
+    costs = costs_of(document(ABOUT, ROUNDS, PROOFS))
     assert (costs["worker_us"], costs["broker_us"], costs["worker_rate"], costs["event_bytes"]) == (2000, 1000, 80, BYTES)
     assert costs["row_us"] == 500 * 1400
 
