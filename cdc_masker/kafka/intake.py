@@ -7,8 +7,8 @@ comes to the next, counts records and not bytes, and fetches ahead for every par
 - a batch ends with the record that makes it `fetch_bytes`, so that few large ones come alone;
 - nothing more is fetched while what was fetched does not fit into the room that lanes have left.
 
-What always holds: what was fetched takes at most that room, and one answer of each broker. What a lane gets is counted in bytes
-after decompression.
+What always holds: what was fetched takes at most that room, and one answer of each broker, also while the main thread is busy
+and asks for nothing. What a lane gets is counted in bytes after decompression.
 """
 
 from __future__ import annotations
@@ -38,12 +38,15 @@ def limits(settings: Settings) -> dict[str, int]:
 
 
 class Intake:
-    """What one consumer has fetched."""
+    """What one consumer, which has started, has fetched. There is one for each."""
 
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
         self._settings = settings
         self._consumer = consumer
         self._fetcher = consumer._fetcher
+        self._room = 0
+        self._plan = self._fetcher._get_actions_per_node
+        self._fetcher._get_actions_per_node = self._plan_within_room
 
     @property
     def _fetched(self) -> dict[TopicPartition, Any]:
@@ -89,10 +92,11 @@ class Intake:
             if not _failed(self._fetched[partition]):
                 self._forget(partition)
         assigned = self._consumer.assignment()
-        wanted = assigned.intersection(partitions) if self.held < room else set()
+        wanted = assigned.intersection(partitions)
         paused = self._consumer.paused() if assigned else set()
         self._consumer.pause(*(assigned - wanted - paused))
         self._consumer.resume(*(wanted & paused))
+        self._room = room
 
     def take(self, partition: TopicPartition) -> tuple[list[Any], int]:
         """The next records of the partition, maybe none, and their size in bytes. Raises what its fetch failed with."""
@@ -122,6 +126,14 @@ class Intake:
         waiter = self._fetcher._create_fetch_waiter()
         with suppress(TimeoutError):
             await asyncio.wait_for(waiter, seconds)  # raises the coordinator's errors
+
+    def _plan_within_room(self, assignment: Any) -> tuple[Any, ...]:
+        """What aiokafka would do next, without fetching more than there is room for.
+
+        Not by pausing: what was fetched of a paused partition is thrown away and fetched again.
+        """
+        fetches, *others = self._plan(assignment)
+        return fetches if self.held < self._room else [], *others
 
     def _state(self, partition: TopicPartition) -> Any:
         return self._consumer._subscription.subscription.assignment.state_value(partition)

@@ -63,6 +63,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
     def __post_init__(self) -> None:
         super().__post_init__()
         self._cursors: dict[TopicPartition, _Cursor] = {}
+        self._intake: Intake | None = None
         self._settings: Settings = self.transport.settings
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:
@@ -107,7 +108,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         self, wanted: Collection[TopicPartition], halted: Mapping[TopicPartition, int], room: int, patience: float
     ) -> list[Batch]:
         consumer = self._ensure_consumer()
-        intake = Intake(self._settings, consumer)
+        intake = self._intake = self._intake or Intake(self._settings, consumer)
         for partition, epoch in halted.items():
             if partition in self._cursors and self._cursors[partition].epoch == epoch:
                 del self._cursors[partition]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pressure import backlog, hot, large, poison, wide
-from tests.integration.kit import Deployment, assert_exactly_once, until
+from tests.integration.kit import Deployment, assert_exactly_once, event, until
 
 pytestmark = pytest.mark.stack
 
@@ -27,6 +27,31 @@ def count(*_):
     print("batches held:", sum(type(each) is Batch for each in gc.get_objects()), file=sys.__stderr__, flush=True)
 
 signal.signal(signal.SIGWINCH, count)
+run("info")
+"""
+
+SLOWLY = """
+import signal, sys, time, weakref
+from aiokafka.consumer import fetcher
+from cdc_masker.pipeline import Masker
+from cdc_masker.worker import run
+
+mask, there, most, all_of_them = Masker.mask_batch, weakref.WeakSet(), 0, 0
+
+class Fetched(fetcher.PartitionRecords):
+    def __init__(self, partition, records, *more):
+        super().__init__(partition, records, *more)
+        global most, all_of_them
+        there.add(self)
+        most = max(most, sum(each._records.size_in_bytes() for each in there))
+        all_of_them += records.size_in_bytes()
+
+def slowly(*arguments):
+    time.sleep(0.005)
+    return mask(*arguments)
+
+fetcher.PartitionRecords, Masker.mask_batch = Fetched, slowly
+signal.signal(signal.SIGWINCH, lambda *_: print("fetched:", most, all_of_them, file=sys.__stderr__, flush=True))
 run("info")
 """
 
@@ -74,3 +99,23 @@ def test_a_batch_is_let_go_when_it_is_masked(deploy: Deploy, tmp_path: Path) -> 
         return "batches held: 0" in worker.log.read_text()
 
     until(none_is_held, 30, lambda: worker.log.read_text()[-500:], every=2)
+
+
+def test_what_is_fetched_is_bounded_while_masking_takes_its_time(deploy: Deploy, tmp_path: Path) -> None:
+    """And is fetched once. Brokers have much more, and their answers come while the worker is too busy to ask for anything."""
+    script = tmp_path / "slowly.py"
+    script.write_text(SLOWLY)
+    deployment = deploy(buffer_bytes=str(1 << 20))
+    partitions, count = 10, 6_000
+    worker, _ = backlog("slowly", deployment, {deployment.topic: partitions}, count, seconds=90, by=str(script))
+    produced = sum(len(key) + len(value) for key, value in map(event, range(count)))
+
+    def told() -> list[str]:
+        worker.process.send_signal(signal.SIGWINCH)
+        return [line for line in worker.log.read_text().splitlines() if line.startswith("fetched: ")]
+
+    until(lambda: bool(told()), 10)
+    most, all_of_them = map(int, told()[0].split()[1:])
+    assert produced > 2 << 20
+    assert most <= (1 << 20) + (1 << 18)  # the buffer and one answer
+    assert all_of_them < 1.2 * produced
