@@ -2,7 +2,7 @@
 
 What always holds: there is one worker at a time; after each failure in a row the next start waits longer, so that a worker that
 can't run doesn't make its group rebalance again and again; a worker that stopped because it was told to, or that refused to
-start, is not started again; and it never outlives this process, however that ends.
+start for what no restart can mend, is not started again; and it never outlives this process, however that ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _FIRST_SECONDS = 1.0
 _LONGEST_SECONDS = 60.0
 _STEADY_SECONDS = 600.0
-_FINAL = (0, 2)  # it was told to stop, or refused to start
+_FINAL = (0, 2)  # it was told to stop, or refused to start for what is wrong by itself
 _PR_SET_PDEATHSIG = 1
 _RUN = "import sys; from cdc_masker.worker import run; run(sys.argv[1])"
 

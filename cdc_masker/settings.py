@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         30.0, description="Seconds without word from the catalog after which keys of subjects are not used."
     )
     audit_lag_limit: int = Field(10_000, ge=1, description="Audit entries not yet in PostgreSQL past which masking pauses.")
-    startup_timeout: Seconds = Field(30.0, description="Seconds in which the worker must be able to start, else it refuses.")
+    startup_timeout: Seconds = Field(30.0, description="Seconds in which the worker must be able to start, else it ends.")
 
     # Source connector (Kafka Connect)
     connect_url: str = Field("http://127.0.0.1:8083", description="REST address of Kafka Connect.")

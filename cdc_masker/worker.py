@@ -2,8 +2,8 @@
 
 `faust -A cdc_masker.worker worker` and `cdc-masker worker` both start `app`, which is built from the settings when it is first
 asked for: importing this module does nothing. Before the worker joins its group, `kafka.starting` checks what it needs, and
-refuses with one sentence and exit code 2. Then Faust runs one actor for each source partition, and beside them run the tasks
-of `MaskerApp._tasks`.
+refuses with one sentence: with exit code 2, or `EXIT_FAILED` if it may find what it needs when it is started again. Then Faust
+runs one actor for each source partition, and beside them run the tasks of `MaskerApp._tasks`.
 
 What always holds: Faust commits no offset, produces no record and serves no page; whatever ends one of our tasks by an
 exception ends the process, so Faust never sees one and never goes on behind a batch that was not published.
@@ -30,7 +30,7 @@ from cdc_masker.catalog.notices import Notices
 from cdc_masker.errors import CdcMaskerError, TransientError
 from cdc_masker.kafka import lines, starting
 from cdc_masker.kafka.auditing import AuditCopier
-from cdc_masker.kafka.failing import conceal, fail_stop
+from cdc_masker.kafka.failing import EXIT_FAILED, conceal, fail_stop
 from cdc_masker.kafka.gate import REASONS
 from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.site import Site
@@ -206,7 +206,9 @@ def _age_of_this_process() -> float:
 
 def _refuse(error: CdcMaskerError) -> NoReturn:
     lines.say(str(error))
-    os._exit(EXIT_REFUSED)  # nothing has begun, and Faust would turn an exception into another code and a traceback
+    os._exit(
+        EXIT_FAILED if isinstance(error, TransientError) else EXIT_REFUSED
+    )  # nothing has begun, and Faust would turn an exception into another code and a traceback
 
 
 _app: MaskerApp | None = None

@@ -1,7 +1,8 @@
 """What a worker needs before it may join its group, checked in the order in which people set it up.
 
 What always holds: what is wrong by itself (a setting, a key, a policy, a topic's configuration) refuses at once; a server or
-topic that is not there yet is waited for a while, because whole stacks start together, and then refuses, too.
+topic that is not there yet is waited for a while, because whole stacks start together, and then is a `TransientError`: it may
+be there when the worker is started again.
 """
 
 from __future__ import annotations
@@ -39,10 +40,6 @@ _RETRY_SECONDS = 0.5
 _WAITING_SHARE = 2 / 3  # of startup_timeout; the rest is for a last attempt and to say why not
 
 
-class _NotYet(SetupError):
-    """Something that another program may be about to make."""
-
-
 def check(settings: Settings) -> None:
     """Raises `SetupError` when a setting that only the worker needs is missing."""
     for name, why in (
@@ -59,7 +56,7 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
 
     `seconds_gone` is what starting the process has taken of `startup_timeout` already.
 
-    Raises `SetupError`, `PolicyError` or `KeyringError`, each with the remedy.
+    Raises `SetupError`, `PolicyError`, `KeyringError` or `TransientError`, each with the remedy.
     """
     check(settings)
     keyring = await asyncio.to_thread(keys.source(settings).load)
@@ -108,7 +105,7 @@ async def _prepare(settings: Settings, topics: Topics) -> frozenset[str]:
     """Finds the sources and makes or checks every topic that is written."""
     sources = await topics.sources()
     if not sources:
-        raise _NotYet(
+        raise TransientError(
             f"no topic matches {PREFIX}SOURCE_TOPICS={settings.source_topics!r}; start the connector, or correct the pattern"
         )
     await topics.ensure_own()
@@ -124,13 +121,14 @@ async def _patiently(server: str, attempt: Callable[[], Awaitable[T]], deadline:
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(deadline - time.monotonic(), 1.0)):
                 return await attempt()
-        except (_NotYet, TransientError) as error:
-            reason = SetupError(str(error))
+        except TransientError as error:
+            reason = error
         except TimeoutError:
-            reason = SetupError(f"{server} does not answer; check {_ADDRESSES[server]}, and that the server runs there")
+            reason = TransientError(f"{server} does not answer; check {_ADDRESSES[server]}, and that the server runs there")
         except KafkaError as error:
-            reason = SetupError(f"Kafka does not do what is needed ({type(error).__name__}); check its log and the rights of "
-                                "the worker's user")  # fmt: skip
+            reason = TransientError(
+                f"Kafka does not do what is needed ({type(error).__name__}); check its log and the rights of the worker's user"
+            )
         if time.monotonic() > deadline:
             raise reason from None
         await asyncio.sleep(_RETRY_SECONDS)

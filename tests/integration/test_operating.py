@@ -14,6 +14,7 @@ import pytest
 
 from cdc_masker.evidence import encode_entry
 from cdc_masker.kafka.failing import EXIT_FAILED
+from cdc_masker.stack import Stack
 from tests.entries import entry
 from tests.integration.kit import (
     CANARY,
@@ -196,6 +197,25 @@ def test_a_worker_that_can_not_finish_ends_all_the_same(deploy: Deploy) -> None:
     assert worker.kill(signal.SIGTERM) == EXIT_FAILED
     assert 9 < time.monotonic() - asked < 15
     assert "stopping: a server did not answer in time; the process ends" in worker.log.read_text()
+
+
+def test_a_supervised_worker_that_dies_while_kafka_is_away_masks_on_when_it_is_back(own_stack: Stack, deploy: Deploy) -> None:
+    """Kafka is away for longer than a start waits for it."""
+    deployment = deploy(own_stack, startup_timeout="9")
+    deployment.create(deployment.topic, 1)
+    deployment.produce(100)
+    worker = deployment.start(by="supervised")
+    until(lambda: deployment.audited() == 100, 60, worker.log.read_text)
+    own_stack.kill("kafka")
+    (first,) = psutil.Process(worker.process.pid).children()
+    first.kill()
+    until(lambda: "the worker ended with exit code 3" in worker.log.read_text(), 60, worker.log.read_text)
+    assert "cdc-masker: no Kafka broker answers" in worker.log.read_text()
+    own_stack.start("kafka")
+    deployment.produce(100, first=100)
+    until(lambda: deployment.audited() == 200, 90, worker.log.read_text)
+    assert worker.kill(signal.SIGTERM) == 0
+    assert_exactly_once(deployment.masked(), {0: 200})
 
 
 def test_a_supervised_worker_is_started_again_and_drains_when_both_are_told_to_stop(deploy: Deploy) -> None:

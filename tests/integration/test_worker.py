@@ -16,9 +16,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from cdc_masker.errors import CdcMaskerError, SetupError
+from cdc_masker.errors import CdcMaskerError, TransientError
 from cdc_masker.events import Fate
 from cdc_masker.kafka import starting
+from cdc_masker.kafka.failing import EXIT_FAILED
 from cdc_masker.settings import PREFIX, Settings
 from cdc_masker.stack import Database, Stack
 from tests.integration.kit import (
@@ -217,7 +218,7 @@ def test_capture_writes_what_is_there_and_refuses_what_is_not(deploy: Deploy) ->
     assert "there.is.no.such.topic" in complaint
 
 
-def test_it_waits_for_servers_and_topics_and_then_refuses(deploy: Deploy) -> None:
+def test_it_waits_for_servers_and_topics_and_then_fails_for_somebody_to_start_it_again(deploy: Deploy) -> None:
     deployment = deploy()
     deployment.create(deployment.topic, 1)
     away = f"127.0.0.1:{free_port()}"
@@ -227,7 +228,7 @@ def test_it_waits_for_servers_and_topics_and_then_refuses(deploy: Deploy) -> Non
         "PostgreSQL": deployment.start(database_url=f"postgresql://somebody@{away}/shop"),
     }
     for remedy, worker in refusals.items():
-        assert_refused(worker, remedy)
+        assert_refused(worker, remedy, code=EXIT_FAILED)
 
 
 @pytest.mark.parametrize("by", ["faust", "cdc-masker"])
@@ -273,7 +274,7 @@ def test_a_server_that_accepts_and_never_answers_is_named(deploy: Deploy, silent
         address = f"127.0.0.1:{server.getsockname()[1]}"
         wrong = {"CDC_MASKER_KAFKA_BROKERS": address, "CDC_MASKER_DATABASE_URL": f"postgresql://somebody@{address}/shop"}
         settings = deployment.settings(**{silent.removeprefix(PREFIX).lower(): wrong[silent]}, startup_timeout="4")
-        with pytest.raises(SetupError, match=f"does not answer; check {silent}"):
+        with pytest.raises(TransientError, match=f"does not answer; check {silent}"):
             asyncio.run(start_only(settings))
 
 
@@ -283,9 +284,9 @@ async def start_only(settings: Settings) -> None:
         await starting.start(settings, resources)
 
 
-def assert_refused(worker: Worker, remedy: str) -> None:
-    """Exit code 2 within 30 seconds and one sentence."""
-    assert worker.process.wait(30) == 2, worker.log.read_text()
+def assert_refused(worker: Worker, remedy: str, code: int = 2) -> None:
+    """That exit code within 30 seconds and one sentence."""
+    assert worker.process.wait(30) == code, worker.log.read_text()
     told = [line for line in worker.log.read_text().splitlines() if line.startswith("cdc-masker: ")]
     assert len(told) == 1, worker.log.read_text()
     assert remedy in told[0]
