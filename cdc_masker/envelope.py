@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -248,18 +249,32 @@ class Notification:
 
 
 class _Decoder(Generic[Body]):
-    """Decodes one shape, with and without an embedded schema."""
+    """Decodes one shape, with and without an embedded schema. A schema that stood in the text before is recognised by its
+    bytes and not read again: records of one table follow each other, and most of their bytes are the schema.
+    """
 
     def __init__(self, plain: Any, wrapped: Any) -> None:
         self._plain = msgspec.json.Decoder(plain)
         self._wrapped = msgspec.json.Decoder(wrapped)
+        self._last = b"", b""
 
     def __call__(self, text: bytes, reason: Reason, place: str) -> tuple[bytes | None, Body]:
-        """The schema's text, if there is one, and the body. Raises `InputError(reason)` when the text has another shape."""
+        """The schema's text, if there is one, and the body. Raises `InputError(reason)` when the text has another shape, and
+        as `json.check_text` does.
+        """
+        beginning, schema = self._last
+        if beginning and text.startswith(beginning) and text.endswith(b"}}"):
+            payload = text[len(beginning) : -1]
+            with suppress(InputError):  # what is wrong is told after all of it was read
+                json.check_text(payload, place, json.MAX_DEPTH - 1)
+                return schema, json.decode(self._plain, payload, reason, place)
+        json.check_text(text, place)
         if not _has_schema(text):
             return None, json.decode(self._plain, text, reason, place)
         wrapped = json.decode(self._wrapped, text, reason, place)
-        return bytes(wrapped.schema), wrapped.payload
+        schema = bytes(wrapped.schema)
+        self._last = b'{"schema":' + schema + b',"payload":', schema
+        return schema, wrapped.payload
 
 
 _has_schema = re.compile(rb'\s*\{\s*"schema"\s*:\s*\{').match
@@ -281,7 +296,6 @@ def read(record: Record) -> Event | Tombstone | Control | Notification:
     """Tells what a record is. Raises `InputError` for what is no event of Debezium's."""
     if record.value is None:
         return Tombstone()
-    json.check_text(record.value, "value")
     for decoder in (_change, _message):
         try:
             schema, body = decoder(record.value, Reason.UNKNOWN_SHAPE, "value")
@@ -295,7 +309,6 @@ def read(record: Record) -> Event | Tombstone | Control | Notification:
 
 def read_key(text: bytes, place: str) -> Key:
     """The columns of a key, or of the key in a key-change header. Raises `InputError` when it is no JSON object."""
-    json.check_text(text, place)
     schema, columns = _columns(text, Reason.BAD_KEY, place)
     if not columns:
         raise InputError(Reason.BAD_KEY, place)
@@ -306,7 +319,6 @@ def read_key(text: bytes, place: str) -> Key:
 
 def unwrap(text: bytes, place: str) -> tuple[bytes | None, bytes]:
     """The text of an embedded schema, if there is one, and that of the payload. Raises `InputError`."""
-    json.check_text(text, place)
     schema, payload = _payload(text, Reason.UNKNOWN_SHAPE, place)
     _check_length(text, len(payload), schema, place)
     return schema, bytes(payload)
@@ -327,7 +339,7 @@ def write(event: Event, masked: Mapping[str, bytes], schema: bytes | None) -> by
 
 def wrap(schema: bytes | None, payload: bytes) -> bytes:
     """Payload and schema as Kafka Connect's JsonConverter writes them; the payload alone where there is no schema."""
-    return payload if schema is None else b'{"schema":' + schema + b',"payload":' + payload + b"}"
+    return payload if schema is None else b"".join((b'{"schema":', schema, b',"payload":', payload, b"}"))
 
 
 def _read_control(record: Record, text: bytes) -> Control | Notification:
@@ -365,6 +377,9 @@ def _is_notification(key: bytes, text: bytes) -> bool:
 
 
 def _check_length(text: bytes, payload: int, schema: bytes | None, place: str) -> None:
-    expected = payload if schema is None else payload + len(wrap(schema, b""))
+    expected = payload if schema is None else payload + len(schema) + _WRAPPING
     if expected != len(text):
         json.refuse_duplicates(text, place)
+
+
+_WRAPPING = len(wrap(b"", b""))

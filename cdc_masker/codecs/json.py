@@ -40,11 +40,11 @@ Members = dict[str, msgspec.Raw]
 _members = msgspec.json.Decoder(Members)
 
 
-def check_text(text: bytes, place: str) -> None:
-    """Refuses what is not UTF-8 or nests deeper than `MAX_DEPTH`. Raises `InputError`."""
+def check_text(text: bytes, place: str, most: int = MAX_DEPTH) -> None:
+    """Refuses what is not UTF-8 or nests deeper than `most`. Raises `InputError`."""
     try:
         text.decode()
-        if text.count(b"[") + text.count(b"{") <= MAX_DEPTH or _depth(text) <= MAX_DEPTH:
+        if text.count(b"[") + text.count(b"{") <= most or _depth(text) <= most:
             return
         refusal = Reason.NOT_JSON
     except UnicodeDecodeError:

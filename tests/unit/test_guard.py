@@ -32,9 +32,9 @@ def captured(name: str = "shop.jsonl") -> Iterator[Record]:
             yield decode_line(line)
 
 
-def changed_rows() -> list[Record]:
+def changed_rows(name: str = "shop.jsonl") -> list[Record]:
     """Records with a new image; the old one of a delete holds type defaults, which say nothing."""
-    return [each for each in captured() if each.topic == "shop.crm.customers" and b'"after":{' in (each.value or b"")]
+    return [each for each in captured(name) if each.topic == "shop.crm.customers" and b'"after":{' in (each.value or b"")]
 
 
 @pytest.fixture
@@ -50,8 +50,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "compile", compile_badly)
 
 
-def test_a_masked_column_that_passes_unchanged_is_quarantined(broken: None) -> None:
-    outcomes = [Masker(POLICY, new_keyring()).mask(record) for record in changed_rows()]
+@pytest.mark.parametrize("name", ["shop.jsonl", "shop-schemas.jsonl"])
+def test_a_masked_column_that_passes_unchanged_is_quarantined(broken: None, name: str) -> None:
+    mask = Masker(POLICY, new_keyring()).mask
+    outcomes = [mask(record) for record in changed_rows(name)]
     assert {outcome.reason for outcome in outcomes} == {Reason.EGRESS_GUARD}
     assert all(outcome.value is None and outcome.key is None for outcome in outcomes)
 
