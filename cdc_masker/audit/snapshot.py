@@ -2,15 +2,16 @@
 
 The order of the looks is what makes it hold together. Rows, entries and masked records that are there before committed offsets
 are read are of batches before these: whatever is behind a committed offset then is a finding. Their ends are taken again after
-that, so that all up to the committed offsets is there; what is behind these by then is left to the next run. Rows are awaited
-until they have come as far as the audit topic.
+that, when all that was written by then is settled, so that all up to the committed offsets is there; what is behind these by
+then is left to the next run. Rows are awaited until they have come as far as the audit topic.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
@@ -87,6 +88,7 @@ async def look(
     settings: Settings, cluster: Cluster, trail: PostgresTrail, selection: Selection, report: Report, *, within: float
 ) -> Snapshot:
     """Looks; waits for rows so many seconds. Raises `TransientError` and `SetupError` where something can't be looked at."""
+    deadline = asyncio.get_running_loop().time() + max(within, _SETTLE_SECONDS)
     try:
         topics = await cluster.topics()
         generations = await trail.generations()
@@ -95,11 +97,11 @@ async def look(
         extents = {chain: each for chain, each in (await trail.chains()).items() if _takes(selection, chain)}
         audit = TopicPartition(settings.audit_topic, 0)
         settled = (await cluster.bounds(audit))[1] if settings.audit_topic in topics else 0
-        before = await _masked(cluster, topics, wanted.values())
+        before = await _masked(cluster.bounds, topics, wanted.values())
         positions = await _positions(settings, cluster, topics, wanted.values(), report)
-        after = await _masked(cluster, topics, wanted.values())
+        after = await _masked(partial(_settled, cluster, deadline=deadline), topics, wanted.values())
         masked = {place: Bounds(first, before.get(place, (0, 0))[1], end) for place, (first, end) in after.items()}
-        log = await _log(settings, cluster, audit, settled, within) if settings.audit_topic in topics else None
+        log = await _log(settings, cluster, audit, settled, within, deadline) if settings.audit_topic in topics else None
     except KafkaError:
         raise TransientError("Kafka can't be read; check that its brokers run and that its user may read") from None
     return Snapshot(topics, registered, extents, masked, positions, log)
@@ -110,13 +112,15 @@ def _takes(selection: Selection, chain: Chain) -> bool:
 
 
 async def _masked(
-    cluster: Cluster, topics: Mapping[str, wire.Topic], generations: Iterable[Registered]
+    bounds_of: Callable[[TopicPartition], Awaitable[tuple[int, int]]],
+    topics: Mapping[str, wire.Topic],
+    generations: Iterable[Registered],
 ) -> dict[Place, tuple[int, int]]:
     found = {}
     for each in generations:
         topic = topics.get(each.output_topic)
         for partition in range(topic.partitions if topic else 0):
-            bounds = await cluster.bounds(TopicPartition(each.output_topic, partition))
+            bounds = await bounds_of(TopicPartition(each.output_topic, partition))
             found[Place(each.topic, each.generation, partition)] = bounds
     return found
 
@@ -158,9 +162,28 @@ async def _committed(cluster: Cluster, group: str, partitions: list[TopicPartiti
     return {}
 
 
-async def _log(settings: Settings, cluster: Cluster, audit: TopicPartition, settled: int, within: float) -> AuditLog:
+async def _settled(cluster: Cluster, partition: TopicPartition, *, deadline: float) -> tuple[int, int]:
+    """The bounds of a log when all that was written by now is settled: until then an open transaction hides what others
+    committed behind it. Raises `TransientError` when that takes too long.
+    """
+    written = await cluster.end(partition)
+    while True:
+        first, end = await cluster.bounds(partition)
+        if end >= written:
+            return first, end
+        if asyncio.get_running_loop().time() > deadline:
+            raise TransientError(
+                f"a transaction in {partition.topic}[{partition.partition}] is not settled yet, and hides what is behind it; "
+                "verify again later, or wait longer (--wait)"
+            )
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _log(
+    settings: Settings, cluster: Cluster, audit: TopicPartition, settled: int, within: float, deadline: float
+) -> AuditLog:
     """The audit topic as it is now; its rows are awaited so many seconds."""
-    first, end = await cluster.bounds(audit)
+    first, end = await _settled(cluster, audit, deadline=deadline)
     deadline = asyncio.get_running_loop().time() + within
     while True:
         copied = (await cluster.committed(group_of(settings), [audit])).get(audit)

@@ -153,7 +153,11 @@ class AuditCopier:
 
 
 class AuditLag:
-    """How many entries are not in PostgreSQL yet. `bearable` is set while masking may go on."""
+    """How many entries are not in PostgreSQL yet. `bearable` is set while masking may go on.
+
+    All lanes share the audit topic, and an open transaction of one hides what others commit behind it. So what counts is all
+    that was written: it is settled, and copied, soon after the last of the transactions that are open now.
+    """
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings = settings
@@ -176,9 +180,9 @@ class AuditLag:
             await asyncio.sleep(_MEASURE_SECONDS)
 
     async def settle(self) -> None:
-        """Returns when every entry that is committed now is in PostgreSQL. Raises `KafkaError` and `TransientError`.
+        """Returns when every entry that is committed by now is in PostgreSQL. Raises `KafkaError` and `TransientError`.
 
-        Such an entry is not visible yet while a transaction that began before it, of any partition, is still open.
+        Whoever waits here has ended its own transaction; those of lanes that died end with their time-out at the latest.
         """
         end = await self._end(None)
         async with self._measured:
@@ -188,7 +192,8 @@ class AuditLag:
         return {None: await self._cluster.end(self._log)}
 
     async def _measure(self) -> None:
-        first, end = await self._cluster.bounds(self._log)
+        first, _ = await self._cluster.bounds(self._log)
+        end = await self._end(None)
         committed = (await self._cluster.committed(group_of(self._settings), [self._log])).get(self._log)
         copied = first if committed is None else committed.offset
         async with self._measured:

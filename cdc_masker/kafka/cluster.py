@@ -37,6 +37,7 @@ class Cluster:
         self._settings = settings
         self._admin: Any = None
         self._reader: Any = None
+        self._unsettled: Any = None
         self._reading = asyncio.Lock()
         self._look = Together(self._all_topics)
 
@@ -48,25 +49,30 @@ class Cluster:
             request_timeout_ms=int(_REQUEST_SECONDS * 1000),
         )
         reader = AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_committed")
+        unsettled = AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_uncommitted")
         async with AsyncExitStack() as undo:
+            undo.push_async_callback(unsettled.stop)
             undo.push_async_callback(reader.stop)
             undo.push_async_callback(admin.close)
             try:
                 await asyncio.wait_for(admin.start(), _REQUEST_SECONDS)
                 await asyncio.wait_for(reader.start(), _REQUEST_SECONDS)
+                await asyncio.wait_for(unsettled.start(), _REQUEST_SECONDS)
             except (KafkaError, TimeoutError):
                 raise TransientError(
                     f"no Kafka broker answers at {self._settings.kafka_brokers}, or it refuses TLS or login; "
                     "check CDC_MASKER_KAFKA_BROKERS and the security settings beside it"
                 ) from None
             undo.pop_all()
-        self._admin, self._reader = admin, reader
+        self._admin, self._reader, self._unsettled = admin, reader, unsettled
 
     async def close(self) -> None:
-        admin, reader, self._admin, self._reader = self._admin, self._reader, None, None
+        admin, reader, unsettled = self._admin, self._reader, self._unsettled
+        self._admin = self._reader = self._unsettled = None
         if admin is not None:
             await admin.close()
             await reader.stop()
+            await unsettled.stop()
 
     async def topics(self) -> dict[str, wire.Topic]:
         """Every topic, by name."""
@@ -80,7 +86,10 @@ class Cluster:
         return await _bounded(wire.committed(self._admin._client, group, partitions))
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """The first offset that the log still has, and the one after the last that a `read_committed` reader may see."""
+        """The first offset that the log still has, and the one after the last that a `read_committed` reader may see.
+
+        What is behind the oldest open transaction, whoever began it, is not to be seen even if it was committed: see `end`.
+        """
         first = await _bounded(self._reader.beginning_offsets([partition]))
         end = await _bounded(self._reader.end_offsets([partition]))
         return first[partition], end[partition]
@@ -92,14 +101,12 @@ class Cluster:
         partitions = [TopicPartition(topic.name, number) for topic in wanted for number in range(topic.partitions)]
         if not partitions:
             return {}
-        async with AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_uncommitted") as reader:
-            ends = await _bounded(reader.end_offsets(partitions))
+        ends = await _bounded(self._unsettled.end_offsets(partitions))
         return {Log(topic, found[topic].incarnation, partition): end for (topic, partition), end in ends.items()}
 
     async def end(self, partition: TopicPartition) -> int:
         """The end of a log, open transactions included."""
-        async with AIOKafkaConsumer(**self._settings.kafka_client(), isolation_level="read_uncommitted") as reader:
-            ends: dict[TopicPartition, int] = await _bounded(reader.end_offsets([partition]))
+        ends: dict[TopicPartition, int] = await _bounded(self._unsettled.end_offsets([partition]))
         return ends[partition]
 
     async def has_records(self, partition: TopicPartition) -> bool:

@@ -6,8 +6,8 @@ do. Who has fenced the partition's transactional id may end it, with a transacti
 pending offset was stored under the same id, so that the end of the one is that of the other.
 
 What always holds: the offset that is stored is the one after the last audit entry, with its hash. Each transaction of the
-masker holds one entry, so a transaction was committed just if its entry can be read; and a masked copy that holds more than
-that is left alone, and the partition halted.
+masker holds one entry, so a transaction was committed just if its entry can be read, which is said when all that was written to
+the audit topic is settled; and a masked copy that holds more than that is left alone, and the partition halted.
 """
 
 from __future__ import annotations
@@ -20,22 +20,31 @@ from cdc_masker import evidence
 from cdc_masker.errors import TransientError
 from cdc_masker.events import AuditEntry
 from cdc_masker.kafka.checkpoints import Checkpoint, halted_by_audit
+from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Publisher
 from cdc_masker.kafka.topics import Output
+from cdc_masker.kafka.wire import UnstableOffset
 from cdc_masker.pipeline import HEADER
 
 __all__ = ["end_hanging"]
 
+_HANGS = "%s[%d]: Kafka does not settle the transaction that holds its offset; it is ended when the audit is complete"
 _ORIGIN = re.compile(rb"v=1;p=[0-9]+;o=([0-9]+);.*")
 
 
-async def end_hanging(parts: Parts, partition: TopicPartition, publisher: Publisher, output: Output) -> None:
-    """Ends what hangs at the partition that `publisher`, which was started, publishes for.
+async def end_hanging(parts: Parts, partition: TopicPartition, publisher: Publisher, output: Output, log: PartitionLog) -> bool:
+    """Ends what hangs at the partition that `publisher`, which was started, publishes for; False: nothing does.
 
     Raises `PartitionHalted` when the masked copy holds more than the audit tells, `TransientError` when that can't be said
     yet, and as `Publisher.move` does.
     """
+    try:
+        await parts.cluster.committed(parts.settings.group, [partition])
+        return False
+    except UnstableOffset:  # still, though `publisher` has settled what a coordinator knows of
+        pass
+    log.warning(_HANGS, *partition, code="unstable_offset")
     source = (await parts.topics.sources()).get(partition.topic)
     if source is None:
         raise TransientError(f"topic {partition.topic} is gone")
@@ -43,10 +52,11 @@ async def end_hanging(parts: Parts, partition: TopicPartition, publisher: Publis
     audited = await parts.audit.last(parts.settings.generation, source.incarnation, *partition)
     if audited is None:
         await publisher.move(0, "", commit=False)  # nothing was committed, so neither was the offset
-        return
+        return True
     await _check_masked(parts, TopicPartition(output.topic, partition.partition), partition, audited)
     checkpoint = Checkpoint(head=evidence.head_of(audited), policy=audited.policy_version, incarnation=audited.incarnation)
     await publisher.move(audited.last_offset + 1, checkpoint.encode(), commit=True)
+    return True
 
 
 async def _check_masked(parts: Parts, masked: TopicPartition, source: TopicPartition, audited: AuditEntry) -> None:

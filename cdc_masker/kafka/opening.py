@@ -35,7 +35,6 @@ from cdc_masker.policies import Policy
 
 __all__ = ["Opened", "compare_later", "open_partition"]
 
-_HANGS = "%s[%d]: Kafka does not settle the transaction that holds its offset; it is ended, and masking goes on after the audit"
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -59,14 +58,16 @@ async def open_partition(parts: Parts, partition: TopicPartition, log: Partition
     """Steps 1 to 4, again and again while a server is away. Who gets it has to stop the publisher."""
     unstable_since: float | None = None
     for seconds in _backoff():
-        unstable = 0.0 if unstable_since is None else time.monotonic() - unstable_since
+        now = time.monotonic()
+        hangs = unstable_since is not None and now - unstable_since > parts.settings.transaction_timeout
         try:
-            return await _open(parts, partition, log, hangs=unstable > parts.settings.transaction_timeout)
+            return await _open(parts, partition, log, hangs=hangs)
         except UnstableOffset:
-            unstable_since = unstable_since or time.monotonic()
+            unstable_since = now if unstable_since is None or hangs else unstable_since
             log.warning("%s[%d] can't be opened before its last transaction is settled; trying again", *partition)
             await asyncio.sleep(seconds)
         except (KafkaError, TransientError, UnverifiedError, TimeoutError) as error:
+            unstable_since = None
             log.warning("%s[%d] can't be opened yet (%s); trying again", *partition, type(error).__name__)
             await asyncio.sleep(seconds)
     raise AssertionError("the back-off has no end")
@@ -100,10 +101,10 @@ async def _open(parts: Parts, partition: TopicPartition, log: PartitionLog, *, h
         async with parts.starting:
             await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
         steps.reach(Step.FENCED)
-        if hangs:
-            log.warning(_HANGS, *partition, code="unstable_offset")
-            await end_hanging(parts, partition, publisher, output)
+        ended = hangs and await end_hanging(parts, partition, publisher, output, log)
         incarnation, resumption, compared = await _find(parts, partition, output)
+        if ended and not compared:  # all rows were there before
+            raise halted_by_audit(*partition)
     except BaseException:
         await publisher.stop()
         raise

@@ -15,7 +15,8 @@ import sys
 import time
 import urllib.request
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -412,6 +413,33 @@ async def _read(brokers: str, topic: str, isolation: str) -> list[Any]:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
         return found
+
+
+@contextmanager
+def open_transaction(deployment: Deployment) -> Iterator[None]:
+    """Somebody's transaction in the audit topic, as of a lane whose worker died: it hides what others commit behind it."""
+
+    async def begin() -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=deployment.stack.kafka_brokers,
+            transactional_id=f"{deployment.name}-other",
+            transaction_timeout_ms=300_000,
+        )
+        await producer.start()
+        await producer.begin_transaction()
+        await producer.send_and_wait(deployment.environment["CDC_MASKER_AUDIT_TOPIC"], b"aborted", partition=0)
+        return producer
+
+    async def end(producer: AIOKafkaProducer) -> None:
+        await producer.abort_transaction()
+        await producer.stop()
+
+    with asyncio.Runner() as runner:
+        producer = runner.run(begin())
+        try:
+            yield
+        finally:
+            runner.run(end(producer))
 
 
 def open_partitions(deployment: Deployment) -> dict[int, int]:

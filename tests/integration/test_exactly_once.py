@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from cdc_masker.stack import Stack
-from tests.integration.kit import Deployment, Worker, assert_covered, assert_exactly_once, open_partitions, until
+from tests.integration.kit import (
+    Deployment,
+    Worker,
+    assert_covered,
+    assert_exactly_once,
+    open_partitions,
+    open_transaction,
+    until,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -64,7 +69,7 @@ def test_an_entry_behind_an_open_transaction_is_awaited_and_halts_nothing(deploy
     deployment = deploy()
     deployment.create(deployment.topic)
     first = deployment.ready(deployment.start())
-    with transaction_in_audit(deployment):
+    with open_transaction(deployment):
         deployment.produce(100)
         until(lambda: first.metric("cdc_masker_records_total") == 100, 30, first.log.read_text)
         assert first.kill(signal.SIGTERM) == 0
@@ -76,29 +81,6 @@ def test_an_entry_behind_an_open_transaction_is_awaited_and_halts_nothing(deploy
     deployment.produce(100, first=200)
     until(lambda: deployment.audited() == 300, 30, second.log.read_text)
     assert "is halted" not in second.log.read_text()
-
-
-@contextmanager
-def transaction_in_audit(deployment: Deployment) -> Iterator[None]:
-    """Keeps a transaction open in the audit topic, and aborts it in the end."""
-
-    async def begin() -> AIOKafkaProducer:
-        opened = AIOKafkaProducer(bootstrap_servers=deployment.stack.kafka_brokers, transactional_id=f"{deployment.name}-open")
-        await opened.start()
-        await opened.begin_transaction()
-        await opened.send_and_wait(deployment.environment["CDC_MASKER_AUDIT_TOPIC"], b"aborted", partition=0)
-        return opened
-
-    async def end(opened: AIOKafkaProducer) -> None:
-        await opened.abort_transaction()
-        await opened.stop()
-
-    with asyncio.Runner() as runner:
-        opened = runner.run(begin())
-        try:
-            yield
-        finally:
-            runner.run(end(opened))
 
 
 def test_a_new_policy_takes_over_between_two_batches(deploy: Deploy) -> None:

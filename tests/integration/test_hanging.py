@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,11 +14,20 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.wire import UnstableOffset
 from cdc_masker.stack import Stack
-from tests.integration.kit import Deployment, Worker, assert_covered, assert_exactly_once, until
+from tests.integration.kit import (
+    Deployment,
+    Worker,
+    assert_covered,
+    assert_exactly_once,
+    event,
+    open_transaction,
+    until,
+)
 
 pytestmark = pytest.mark.stack
 
 Deploy = Callable[..., Deployment]
+Make = Callable[[int], tuple[bytes | None, bytes | None]]
 
 PARTLY = """
 import os
@@ -102,11 +112,27 @@ def test_what_the_audit_does_not_know_is_not_masked_again(deploy: Deploy, unveri
     assert_exactly_once(deployment.masked(), {0: 2000})
 
 
-def leave_hanging(deployment: Deployment, end: str, done: int, count: int) -> None:
+def test_entries_behind_the_open_transaction_of_another_are_awaited(deploy: Deploy, unverified: None) -> None:
+    """A batch of which nothing is published but notes: only the audit tells that it was committed."""
+    deployment = deploy(transaction_timeout="5")
+    deployment.create(deployment.topic)
+    mask(deployment, deployment.start(), 1000)
+    with open_transaction(deployment):
+        leave_hanging(deployment, "committed", 1000, 1500, make=lambda number: (event(number)[0], b"no JSON"))
+        worker = deployment.start()
+        until(lambda: "it is ended when the audit is complete" in worker.log.read_text(), 60, worker.log.read_text)
+        time.sleep(3)  # nothing happens: that is to be seen
+        assert "masking from" not in worker.log.read_text()
+    until(lambda: "masking from offset 1500" in worker.log.read_text(), 60, worker.log.read_text)
+    assert_covered(deployment.audit(), {0: 1500})
+    assert len(deployment.records(deployment.environment["CDC_MASKER_QUARANTINE_TOPIC"])) == 500
+
+
+def leave_hanging(deployment: Deployment, end: str, done: int, count: int, make: Make = event) -> None:
     """Has records masked, all in one transaction, by a worker of which Kafka does not settle the offset."""
     script = deployment.home / "partly.py"
     script.write_text(PARTLY.format(end=end))
-    deployment.produce(count - done, first=done)
+    deployment.produce(count - done, first=done, make=make)
     worker = deployment.start(by=str(script))
     worker.process.wait(60)
     assert unstable(deployment), worker.log.read_text()
