@@ -34,7 +34,7 @@ __all__ = ["BatchSubjects", "SubjectKeys", "Unconfirmed", "boottime"]
 
 logger = logging.getLogger(__name__)
 
-_SLICE = 16  # records that are masked without a look at the time
+_SLICE_BYTES = 1 << 16  # of values that are masked without a look at the time
 _TURN_SECONDS = 0.05
 _RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
@@ -176,9 +176,9 @@ class BatchSubjects:
         while True:
             slices: list[MaskedBatch] = []
             missing, since = False, time.perf_counter()
-            for start in range(0, len(records), _SLICE):
+            for some in _sliced(records):
                 try:
-                    slices.append(masker.mask_batch(records[start : start + _SLICE], self))
+                    slices.append(masker.mask_batch(some, self))
                 except MissingSubject:
                     missing = True
                 if time.perf_counter() - since > _TURN_SECONDS:
@@ -232,3 +232,15 @@ class BatchSubjects:
     def _hold(self, domain: str, subject: str, name: SubjectName, known: _Known) -> None:
         self._held[domain, subject] = known
         self._names.add(name)
+
+
+def _sliced(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """The records in runs, which end when they have so many bytes: a row of thousands of columns is one by itself."""
+    start = size = 0
+    for end, record in enumerate(records, start=1):
+        size += len(record.value or b"")
+        if size >= _SLICE_BYTES:
+            yield records[start:end]
+            start, size = end, 0
+    if start < len(records):
+        yield records[start:]
