@@ -16,7 +16,20 @@ from cdc_masker.events import AuditEntry, Fate, Note, Outcome, Record
 from cdc_masker.leaks.search import Searcher
 from cdc_masker.pipeline import HEADER, Masker
 
-__all__ = ["Finding", "Partition", "check_lag", "check_partition", "check_rows", "find_canaries"]
+__all__ = [
+    "Finding",
+    "Makers",
+    "Partition",
+    "check_lag",
+    "check_partition",
+    "check_places",
+    "check_rows",
+    "check_verified",
+    "check_written",
+    "find_canaries",
+]
+
+Place = tuple[str, int]
 
 _MOST = 20
 """Findings of one kind in one place that are told; more of them tell nothing new."""
@@ -32,14 +45,27 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Makers:
+    """Who may have made entries: these workers, of this generation, from `since` to `until` in ms since the epoch."""
+
+    generation: int
+    workers: frozenset[str]
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Partition:
     """A source partition and all that was made of it, each as a `read_committed` reader sees it, in the order of its log.
 
-    `masked` is the copy, `notes` the quarantine's, `entries` the audit's as they stand in their topic.
+    `incarnation` is its topic's, `masked` the copy, `notes` the quarantine's, `entries` the audit's as they stand in their
+    topic.
     """
 
     topic: str
     number: int
+    incarnation: str
+    makers: Makers
     raw: Iterable[Record] = field(repr=False)
     masked: Iterable[Record] = field(repr=False)
     notes: Sequence[Note]
@@ -74,12 +100,41 @@ def check_rows(entries: Iterable[bytes], rows: Iterable[str], notes: Iterable[st
 def entry_row(entry: AuditEntry) -> str:
     """What a row must say, as `psql` prints it."""
     counts = (entry.counts[fate] for fate in Fate)
-    where = (entry.topic, entry.partition, entry.first_offset, entry.last_offset)
-    return "|".join(map(str, (*where, entry.root, entry.previous, entry.policy_version, entry.worker, *counts)))
+    where = (entry.generation, entry.incarnation, entry.topic, entry.partition, entry.first_offset, entry.last_offset)
+    return "|".join(
+        map(str, (*where, entry.root, entry.previous, entry.policy_version, entry.masked_at, entry.worker, *counts))
+    )
 
 
 def note_row(note: Note) -> str:
     return f"{note.topic}|{note.partition}|{note.offset}|{note.timestamp}|{note.fate}|{note.reason}|{note.place or ''}"
+
+
+def check_places(what: str, found: Iterable[Place], sources: Iterable[Place]) -> list[Finding]:
+    """Notes or entries are of source partitions only."""
+    strange = sorted(set(found) - set(sources))
+    return [Finding("invented", f"{topic}[{number}]", f"{what} of a partition that is no source") for topic, number in strange]
+
+
+def check_written(read: Mapping[str, int], written: Mapping[str, tuple[int, int]]) -> list[Finding]:
+    """What was read of each source partition is what was written into it: so many records, and so many more that the source
+    can't tell of at most. Each partition was written into.
+    """
+    findings = []
+    for partition, (sure, doubtful) in written.items():
+        found = read.get(partition, 0)
+        if not sure:
+            findings.append(Finding("source", partition, "nothing was written into it"))
+        if not sure <= found <= sure + doubtful:
+            findings.append(Finding("source", partition, f"{found} records read, {sure} to {sure + doubtful} written"))
+    return findings
+
+
+def check_verified(code: int, told: str) -> list[Finding]:
+    """`cdc-masker audit verify` came to its end and found nothing."""
+    if code == 0:
+        return []
+    return [Finding("verify", f"exit code {code}", line) for line in told.splitlines() or ["it ended without a word"]]
 
 
 def check_lag(ends: Mapping[str, int], committed: Mapping[str, int]) -> list[Finding]:
@@ -177,24 +232,26 @@ class _Check:
         if not outcomes:
             yield self._finding("entry", f"the one from {entry.first_offset} on covers no record")
             return
-        masker = self._masker_of(entry.policy_version)
+        masker, makers = self._masker_of(entry.policy_version), self._partition.makers
         expected = evidence.audit_entry(
             gathered(outcomes),
-            topic=entry.topic,
-            partition=entry.partition,
+            topic=self._partition.topic,
+            partition=self._partition.number,
             start=entry.first_offset,
             end=entry.last_offset + 1,
             previous=entry.previous,
             policy=masker.policy,
             shape_version=masker.shape_version,
-            generation=entry.generation,
-            incarnation=entry.incarnation,
+            generation=makers.generation,
+            incarnation=self._partition.incarnation,
             masked_at=entry.masked_at,
             worker=entry.worker,
         )
         if expected != entry:
             names = [name for name in entry.__slots__ if getattr(entry, name) != getattr(expected, name)]
             yield self._finding("entry", f"that from {entry.first_offset} on is wrong in {', '.join(names)}")
+        if entry.worker not in makers.workers or not makers.since <= entry.masked_at <= makers.until:
+            yield self._finding("maker", f"no worker of the run made the entry from {entry.first_offset} on when it says")
 
     def _source(self, masked: Record) -> tuple[int, int]:
         """The offset and the policy version that a masked record's header names."""

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cdc_masker.kafka.steps import Step
+from tests.chaos import logs
 from tests.chaos import worker as program
+from tests.chaos.checker import Finding
 from tests.chaos.worker import COUNTER_BYTES, DIRECTORY
 from tests.integration.kit import Deployment, Worker
 
 __all__ = ["Fleet", "Member"]
 
 _PROC = Path("/proc")
-_MAY_END = (2, 3)  # refused since a server was away, or failed; who supervises it starts it again
 
 
 @dataclass(eq=False)
@@ -88,7 +89,7 @@ class Fleet:
         self.members: list[Member] = []
         self.ended: list[Member] = []
         self.exits: Counter[int] = Counter()
-        self.wrong: list[str] = []
+        self.findings: list[Finding] = []
 
     def start(self) -> Member:
         worker = self._deployment.start(by=f"-m{program.__name__}", **self._settings)
@@ -98,22 +99,22 @@ class Fleet:
 
     def kill(self, member: Member) -> None:
         """`kill -9`."""
-        member.worker.kill()
-        self._forget(member)
+        if member.worker.kill() == -signal.SIGKILL:
+            self._forget(member)
+        else:
+            self._take_note(member)
 
     def ask_to_end(self, member: Member) -> None:
         """SIGTERM; it has to end with 0."""
-        if member.worker.kill(signal.SIGTERM) != 0:
-            self.wrong.append(f"{member} was asked to end, and ended with {member.worker.process.returncode}")
+        code = member.worker.kill(signal.SIGTERM)
+        if code != 0:
+            self.findings.append(Finding("end", str(member), f"it was asked to, and ended with {code}"))
         self._forget(member)
 
     def tend(self) -> None:
         """Starts as many as are missing; takes note of those that ended by themselves."""
         for member in [each for each in self.members if not each.alive]:
-            self.exits[member.worker.process.returncode] += 1
-            if member.worker.process.returncode not in _MAY_END:
-                self.wrong.append(f"{member} ended with {member.worker.process.returncode}")
-            self._forget(member)
+            self._take_note(member)
         while len(self.members) < self.size:
             self.start()
 
@@ -145,6 +146,13 @@ class Fleet:
 
     def close(self) -> None:
         self._deployment.close()
+
+    def _take_note(self, member: Member) -> None:
+        """It ended by itself."""
+        code = member.worker.process.wait()
+        self.exits[code] += 1
+        self.findings += logs.check_end(member.worker.log, code)
+        self._forget(member)
 
     def _forget(self, member: Member) -> None:
         self.members.remove(member)

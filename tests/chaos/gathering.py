@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -15,18 +17,31 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from cdc_masker import evidence
 from cdc_masker.catalog import open_catalog
 from cdc_masker.events import Note, Record
+from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.wire import Topic
 from cdc_masker.keys.providers import FileKeys
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
 from cdc_masker.settings import Settings
-from tests.chaos.checker import Finding, Partition, check_lag, check_partition, check_rows, find_canaries
+from tests.chaos.checker import (
+    Finding,
+    Makers,
+    Partition,
+    check_lag,
+    check_partition,
+    check_places,
+    check_rows,
+    check_verified,
+    check_written,
+    find_canaries,
+)
 from tests.integration.kit import CANARY, Deployment
 
 __all__ = ["Gathered", "check", "read"]
 
 _ENTRY_ROWS = (
-    "select topic, partition, first_offset, last_offset, root, previous, policy_version, worker, masked, control, quarantined, "
-    "dropped from {schema}.audit_entry"
+    "select generation, incarnation, topic, partition, first_offset, last_offset, root, previous, policy_version, "
+    "(extract(epoch from masked_at) * 1000)::bigint, worker, masked, control, quarantined, dropped from {schema}.audit_entry"
 )
 _NOTE_ROWS = "select topic, partition, record_offset, record_timestamp, fate, reason, place from {schema}.audit_note"
 _CHUNK_BYTES = 1 << 20
@@ -42,32 +57,41 @@ class Gathered:
 
 
 def check(
-    deployment: Deployment, topics: Iterable[str], partitions: int, committed: dict[TopicPartition, int], logs: list[Path]
+    deployment: Deployment, written: dict[TopicPartition, tuple[int, int]], committed: dict[TopicPartition, int], *, since: int
 ) -> Gathered:
-    """All that must hold, after the workers have ended."""
+    """All that must hold, after the workers have ended. `written` is as `check_written` takes it, `since` the time before the
+    first of them started, in ms since the epoch.
+    """
     brokers, settings, gathered = deployment.stack.kafka_brokers, deployment.settings(), Gathered()
     notes, entries = _notes(brokers, settings.quarantine_topic), _entries(brokers, settings.audit_topic)
-    masker_of = _maskers(deployment, int(deployment.settings_of(next(iter(topics)))["max.message.bytes"]))
-    ends = {}
-    for source in [TopicPartition(topic, number) for topic in topics for number in range(partitions)]:
+    everything = [entry for each in entries.values() for entry in each]
+    topics = asyncio.run(_topics(settings))
+    masker_of = _maskers(deployment, int(deployment.settings_of(next(iter(written)).topic)["max.message.bytes"]))
+    workers = frozenset(f"{socket.gethostname()}:{worker.process.pid}" for worker in deployment.workers)
+    makers = Makers(settings.generation, workers, since, time.time_ns() // 1_000_000)
+    ends, counts = {}, {}
+    for source in written:
+        before = gathered.records
         copy = TopicPartition(deployment.masked_topic(source.topic), source.partition)
         last = [-1]
         partition = Partition(
             source.topic,
             source.partition,
+            topics[source.topic].incarnation,
+            makers,
             raw=_counted(read(brokers, source), gathered, last),
             masked=read(brokers, copy),
-            notes=notes.pop(tuple(source), []),
+            notes=notes.get(tuple(source), []),
             entries=entries.get(tuple(source), []),
         )
         gathered.findings += check_partition(partition, masker_of)
         gathered.findings += _canaries(f"{copy.topic}[{copy.partition}]", _bytes(read(brokers, copy)))
-        ends[f"{source.topic}[{source.partition}]"] = last[0] + 1
-    for where in notes:
-        gathered.findings.append(Finding("invented", str(where), "quarantine notes of a partition that is no source"))
+        ends[str(partition)], counts[str(partition)] = last[0] + 1, gathered.records - before
+    for what, found in (("quarantine notes", notes), ("audit entries", entries)):
+        gathered.findings += check_places(what, found, map(tuple, written))
+    gathered.findings += check_written(counts, {f"{each.topic}[{each.partition}]": known for each, known in written.items()})
     gathered.findings += check_lag(ends, {f"{each.topic}[{each.partition}]": at for each, at in committed.items()})
 
-    everything = [entry for each in entries.values() for entry in each]
     schema = settings.database_schema
     rows, noted = (deployment.stack.sql(text.format(schema=schema), deployment.name) for text in (_ENTRY_ROWS, _NOTE_ROWS))
     gathered.findings += check_rows(everything, rows.splitlines(), noted.splitlines())
@@ -77,7 +101,7 @@ def check(
     for table in deployment.stack.sql(tables, deployment.name).splitlines():
         rows = deployment.stack.sql(f'select each::text from {schema}."{table}" each', deployment.name)
         gathered.findings += _canaries(f"table {table}", [rows.encode()])
-    for file in {*logs, *(file for file in deployment.home.rglob("*") if file.is_file())}:
+    for file in [file for file in deployment.home.rglob("*") if file.is_file()]:  # the logs, too
         gathered.findings += _canaries(file.name, _chunks(file))
 
     gathered.findings += verified(deployment)
@@ -89,9 +113,9 @@ def check(
 
 
 def verified(deployment: Deployment) -> list[Finding]:
-    """What the product's own verification finds."""
+    """What the product's own verification finds; it masks a tenth anew, and `check_partition` all."""
     code, told, complaint = deployment.run("audit", "verify", "--recompute", "--sample", "0.1")
-    return [] if code == 0 else [Finding("verify", f"exit code {code}", line) for line in (told + complaint).splitlines()]
+    return check_verified(code, told + complaint)
 
 
 def read(brokers: str, partition: TopicPartition) -> Iterator[Record]:
@@ -153,6 +177,15 @@ def _maskers(deployment: Deployment, largest: int) -> Callable[[int], Masker]:
         return Masker(policy, keys, began=began, output_prefix=settings.output_prefix, max_record_bytes=largest)
 
     return masker_of
+
+
+async def _topics(settings: Settings) -> dict[str, Topic]:
+    cluster = Cluster(settings)
+    await cluster.start()
+    try:
+        return await cluster.topics()
+    finally:
+        await cluster.close()
 
 
 async def _policy(settings: Settings, version: int) -> Policy:

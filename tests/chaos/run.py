@@ -14,7 +14,7 @@ from random import Random
 
 from cdc_masker.kafka.steps import Step
 from cdc_masker.stack import Stack
-from tests.chaos import gathering
+from tests.chaos import gathering, logs
 from tests.chaos.checker import Finding
 from tests.chaos.disk import Disk
 from tests.chaos.faults import ASSIGNING, AUDITING, DELIVERING, RELEASING, Fault, Faults
@@ -42,6 +42,7 @@ _SETTINGS = {
     "transaction_timeout": "15",
     "audit_lag_limit": "2000",
     "startup_timeout": "90",  # many start at once while others work
+    "log_format": "json",
 }
 _MISHAPS = (
     "add", "remove", "release", "release", "postgres_away", "postgres_cut", "postgres_silent", "disk_full", "kafka_cut",
@@ -129,7 +130,7 @@ def run(plan: Plan, seed: str, home: Path, progress: Callable[[str], None]) -> R
         )
         writing = loop.begin(source.run())
         resources.callback(lambda: loop.call(source.give_up()))
-        return _Run(plan, seed, progress, loop, deployment, topics, observer, fleet, source, writing, faults).go(random)
+        return _Run(plan, seed, progress, loop, deployment, observer, fleet, source, writing, faults).go(random)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,6 @@ class _Run:
     progress: Callable[[str], None]
     loop: Loop
     deployment: Deployment
-    topics: list[str]
     observer: Observer
     fleet: Fleet
     source: Source
@@ -149,7 +149,7 @@ class _Run:
     faults: Faults
 
     def go(self, random: Random) -> Report:
-        fleet, faults, began = self.fleet, self.faults, time.monotonic()
+        fleet, faults, began, since = self.fleet, self.faults, time.monotonic(), time.time_ns() // 1_000_000
         fleet.tend()
         self._await(lambda: len(fleet.ready()) == fleet.size, _START_SECONDS, "workers are not ready")
         for fault in self.plan.faults(random):
@@ -174,8 +174,9 @@ class _Run:
         for member in list(fleet.members):
             fleet.ask_to_end(member)
         self._progress("checking", began)
-        logs = [member.worker.log for member in fleet.ended]
-        gathered = gathering.check(self.deployment, self.topics, self.plan.partitions, committed, logs)
+        written = {each: (self.source.written[each], self.source.doubtful[each]) for each in self.observer.sources}
+        gathered = gathering.check(self.deployment, written, committed, since=since)
+        told = [finding for worker in self.deployment.workers for finding in logs.check_log(worker.log)]
         counts = Counter(done.kind for done in faults.done)
         return Report(
             seed=self.seed,
@@ -193,7 +194,7 @@ class _Run:
             missing=[f"{least} {kind}, only {counts[kind]}" for kind, least in _LEAST.items() if counts[kind] < least],
             reached={step.value: count for step, count in reached.items()},
             exits=dict(fleet.exits),
-            findings=[*(Finding("worker", "run", told) for told in (*fleet.wrong, *faults.wrong)), *gathered.findings],
+            findings=[*(Finding("run", "run", wrong) for wrong in faults.wrong), *fleet.findings, *told, *gathered.findings],
         )
 
     def _await(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
@@ -208,7 +209,7 @@ class _Run:
     def _progress(self, told: str, began: float) -> None:
         remaining = self.observer.remaining()
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
-        so_far = f"{len(self.faults.done):4} faults, {self.source.written} written, {remaining} remain"
+        so_far = f"{len(self.faults.done):4} faults, {self.source.written.total()} written, {remaining} remain"
         self.progress(f"{minutes:3}:{seconds:02} {so_far}; {told}")
 
 

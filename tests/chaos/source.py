@@ -1,12 +1,13 @@
 """Debezium's part: change events, some of them bad, in transactions of which some abort, so that the logs have gaps.
 
-It keeps a backlog: masking is never short of records, else nothing that happens to it would prove anything. What it wrote is
-read from the topics later, not remembered: a broker that is killed may have lost the answer, not the record.
+It keeps a backlog: masking is never short of records, else nothing that happens to it would prove anything. It counts what it
+wrote, and apart from that what it can't tell: a broker that is killed may have lost the answer, not the records.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -53,7 +54,10 @@ def events(random: Random) -> Iterator[Row]:
 
 
 class Source:
-    """Writes into all source partitions until `stop`, and keeps about `backlog` records that are not masked yet."""
+    """Writes into all source partitions until `stop`, and keeps about `backlog` records that are not masked yet.
+
+    `written` counts the records that were committed, `doubtful` those that were or were not, by partition.
+    """
 
     def __init__(self, brokers: str, observer: Observer, backlog: int, seed: str) -> None:
         self._brokers = brokers
@@ -64,7 +68,8 @@ class Source:
         self._number = 0
         self._enough = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.written = 0
+        self.written: Counter[TopicPartition] = Counter()
+        self.doubtful: Counter[TopicPartition] = Counter()
         self.aborted = 0
 
     async def stop(self) -> None:
@@ -101,9 +106,10 @@ class Source:
 
     async def _round(self, producer: AIOKafkaProducer, partitions: list[TopicPartition], drawn: float) -> None:
         """One transaction; it is aborted if `drawn`, of 0 to 1, is low."""
-        count = 0
+        count, written = 0, Counter[TopicPartition]()
         await producer.begin_transaction()
         for topic, partition in partitions:
+            first = count
             deliveries, batch = [], producer.create_batch()
             for _ in range(self._random.randint(1, _LARGEST_ROUND)):
                 key, value, headers = next(self._events)
@@ -113,12 +119,15 @@ class Source:
                     batch = producer.create_batch()
             deliveries.append(await producer.send_batch(batch, topic, partition=partition))
             await asyncio.wait_for(asyncio.gather(*deliveries), 30)
+            written[TopicPartition(topic, partition)] += count - first
         if drawn < _ABORTED:
             await producer.abort_transaction()
             self.aborted += 1
         else:
+            self.doubtful += written
             await asyncio.wait_for(producer.commit_transaction(), 30)
-            self.written += count
+            self.doubtful -= written
+            self.written += written
 
     @asynccontextmanager
     async def _producing(self) -> AsyncIterator[AIOKafkaProducer]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,14 +21,19 @@ from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy, Rule
 from tests.chaos.checker import (
     Finding,
+    Makers,
     Partition,
     check_lag,
     check_partition,
+    check_places,
     check_rows,
+    check_verified,
+    check_written,
     entry_row,
     find_canaries,
     note_row,
 )
+from tests.chaos.logs import check_end, check_log
 from tests.chaos.source import events
 from tests.integration.kit import CANARY
 
@@ -35,6 +42,8 @@ Tamper = Callable[[Partition], Partition]
 TOPIC = "app.raw"
 ENTRIES, RECORDS = 6, 25
 KEYS = new_keyring()
+NOW = 1_700_000_000_000
+MAKERS = Makers(1, frozenset({"a worker"}), NOW - 1000, NOW + 1000)
 
 
 def test_nothing_is_found_in_what_is_right() -> None:
@@ -166,6 +175,12 @@ def _other_entry_unchained(right: Partition) -> Partition:
         ("entry", lambda right: _other_entry(right, gaps=())),
         ("entry", lambda right: _other_entry(right, notes=())),
         ("entry", lambda right: _other_entry(right, root=f"sha256:{'0' * 64}")),
+        ("entry", lambda right: _other_entry(right, generation=2)),
+        ("entry", lambda right: _other_entry(right, incarnation="another id")),
+        ("entry", lambda right: _other_entry(right, partition=1)),
+        ("maker", lambda right: _other_entry(right, worker="somebody else")),
+        ("maker", lambda right: _other_entry(right, masked_at=NOW - 1001)),
+        ("maker", lambda right: _other_entry(right, masked_at=NOW + 1001)),
         ("entry", lambda right: _other_entry(right, policy_digest=f"sha256:{'0' * 64}")),
         ("tiling", lambda right: _other_entry(right, last_offset=_entries(right)[2].last_offset - 1)),
     ],
@@ -181,10 +196,76 @@ def test_rows_are_the_entries() -> None:
     rows = [entry_row(entry) for entry in _entries(right)]
     notes = [note_row(note) for entry in _entries(right) for note in entry.notes]
     assert check_rows(right.entries, rows, notes) == []
-    for tampered in (rows[1:], [*rows, rows[0]], [rows[0].replace("sha256:", "sha256:0"), *rows[1:]]):
+    other = [entry_row(replace(_entries(right)[0], **change)) for change in CHANGES]
+    for tampered in (rows[1:], [*rows, rows[0]], *([row, *rows[1:]] for row in other)):
         assert _kinds(check_rows(right.entries, tampered, notes)) == {"rows"}
     for tampered in (notes[1:], [*notes, notes[0]], [f"{notes[0]}x", *notes[1:]]):
         assert _kinds(check_rows(right.entries, rows, tampered)) == {"note rows"}
+
+
+CHANGES: list[dict[str, Any]] = [{"generation": 2}, {"incarnation": "another id"}, {"root": "another"}, {"masked_at": NOW + 1}]
+
+
+def test_notes_and_entries_are_of_sources_only() -> None:
+    assert check_places("entries", [("a", 0)], [("a", 0), ("a", 1)]) == []
+    for place in (("a", 2), ("b", 0)):
+        assert _kinds(check_places("entries", [("a", 0), place], [("a", 0), ("a", 1)])) == {"invented"}
+
+
+def test_what_is_read_is_what_was_written() -> None:
+    assert check_written({"a[0]": 7, "a[1]": 5}, {"a[0]": (7, 0), "a[1]": (3, 2)}) == []
+    for read, written in ((6, (7, 0)), (8, (7, 0)), (2, (3, 2)), (6, (3, 2)), (0, (0, 0)), (2, (0, 2))):
+        assert _kinds(check_written({"a[0]": read}, {"a[0]": written})) == {"source"}
+    assert _kinds(check_written({}, {"a[0]": (7, 0)})) == {"source"}
+
+
+def test_a_verification_that_says_nothing_did_not_come_to_its_end() -> None:
+    assert check_verified(0, "all is well") == []
+    assert [finding.told for finding in check_verified(1, "one\ntwo")] == ["one", "two"]
+    for code in (-9, 1, 137):
+        assert _kinds(check_verified(code, "")) == {"verify"}
+
+
+def _line(level: str, logger: str, message: str) -> str:
+    return json.dumps({"time": "12:00", "level": level, "logger": logger, "message": message, "offset": 3}) + "\n"
+
+
+def test_an_error_of_a_worker_is_a_finding_and_a_complaint_of_a_client_is_not(tmp_path: Path) -> None:
+    log = tmp_path / "worker-3.log"
+    fine = [_line("ERROR", "aiokafka.conn", "no connection"), _line("WARNING", "cdc_masker.kafka.lanes", "a record"), "Cut {"]
+    fine.insert(0, _line("ERROR", "cdc_masker.kafka.transport", "[^-ConsumerThread]: Thread keepalive is not responding..."))
+    log.write_text("".join(fine))
+    assert check_log(log) == []
+    halted = "a[0] is halted: the audit in the catalog does not end with the entry that the committed offset names"
+    log.write_text("".join([fine[0], _line("ERROR", "cdc_masker.kafka.lanes", halted), *fine]))
+    assert check_log(log) == [Finding("log", "worker-3", f"12:00 {halted}")]
+
+
+ENDS = "; the process ends, and the next one goes on at the committed offsets"
+
+
+@pytest.mark.parametrize(
+    ("reason", "allowed"),
+    [
+        (f"publishing a.b[0] from offset 7: Kafka did not end it within 15 s{ENDS}", True),
+        (f"publishing a.b[0] from offset 7: the connection to Kafka was lost in the middle of it{ENDS}", True),
+        (f"a.b[0]: it was fenced, and is still assigned to this worker{ENDS}", True),
+        ("no Kafka broker answers at here:9092, or it refuses TLS or login; check it", True),
+        ("Kafka does not answer; check CDC_MASKER_KAFKA_BROKERS, and that the server runs there", True),
+        (f"publishing a.b[0] from offset 7: KafkaError at sender.py:191 in _sender_routine{ENDS}", False),
+        (f"masking a.b[0] from offset 7: IllegalOperation at producer.py:561 in send_batch{ENDS}", False),
+        (f"copying the audit: offset 3 of audit is no audit entry, so something other writes there{ENDS}", False),
+        ("no topic matches CDC_MASKER_SOURCE_TOPICS='a'; start the connector, or correct the pattern", False),
+    ],
+)
+def test_a_worker_ends_by_itself_for_a_named_reason_only(reason: str, allowed: bool, tmp_path: Path) -> None:
+    log = tmp_path / "worker-3.log"
+    log.write_text(_line("WARNING", "cdc_masker.kafka.lanes", "a record") + _line("CRITICAL", "cdc_masker", reason))
+    assert check_end(log, 3) == ([] if allowed else [Finding("end", "worker-3", f"exit code 3: 12:00 {reason}")])
+    for code in (0, 1, 2, -9):
+        assert _kinds(check_end(log, code)) == {"end"}
+    log.write_text(_line("CRITICAL", "aiokafka", reason) + "Fatal Python error\n")
+    assert check_end(log, 3) == [Finding("end", "worker-3", "exit code 3: without a reason")]
 
 
 def test_masking_got_to_the_end() -> None:
@@ -237,7 +318,7 @@ def _made() -> Partition:
             policy=masker.policy,
             generation=1,
             incarnation="an id",
-            masked_at=1_700_000_000_000,
+            masked_at=NOW,
             worker="a worker",
         )
         entries.append(evidence.encode_entry(entry))
@@ -249,7 +330,7 @@ def _made() -> Partition:
             for each in outcomes
             if each.published
         ]
-    return Partition(TOPIC, 0, raw, masked, notes, entries)
+    return Partition(TOPIC, 0, "an id", MAKERS, raw, masked, notes, entries)
 
 
 def _entries(partition: Partition) -> list[AuditEntry]:
