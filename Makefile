@@ -61,10 +61,11 @@ bench-full: setup ## Measure what the cost depends on, scaling, latency and memo
 	$(BIN)/python -m benchmarks.full $(ARGS)
 
 .PHONY: bench-core
-bench-core: setup ## Measure the core in memory.
+bench-core: setup ## Measure the core in memory; with Valgrind also in instructions.
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.audit
+	$(BIN)/python -m benchmarks.instructions
 
 .PHONY: pressure
 pressure: setup ## Measure memory and fairness under poison and pressure, on the real stack. ARGS="large hot" chooses.

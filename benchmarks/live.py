@@ -22,7 +22,7 @@ from benchmarks.observing import Stuck
 from benchmarks.programs import PROGRAMS, running
 from benchmarks.telling import Teller
 
-__all__ = ["latency", "memory", "scaling"]
+__all__ = ["committed", "latency", "memory", "scaling", "until"]
 
 Table = Iterator[str]
 
@@ -85,12 +85,12 @@ async def _latencies(run: Run, rate: float, seconds: float) -> list[float]:
     )
     async with producer, reader:
         await _send(producer, run.source, [event(number) for number in range(_READY_EVENTS)])
-        await _until(lambda: _committed(run), _READY_EVENTS)
+        await until(lambda: committed(run), _READY_EVENTS)
         start = await reader.end_offsets(places)
         seen: list[tuple[float, dict[TopicPartition, int]]] = []
         watching = asyncio.create_task(_watch(reader, places, seen))
         sent = _READY_EVENTS + await _pace(producer, run.source, rate, seconds)
-        await _until(lambda: _committed(run), sent)
+        await until(lambda: committed(run), sent)
         await asyncio.sleep(10 * _LOOK)
         watching.cancel()
         return await _compare(reader, places, start, seen)
@@ -193,7 +193,7 @@ def memory(bed: Bed, tell: Teller, scale: float) -> Table:
         for mark in marks:
             for done in range(bed.loaded("long"), mark, _STEP):
                 bed.load("long", min(_STEP, mark - done), first=done)
-                asyncio.run(_until(lambda: _committed(run), bed.loaded("long")))
+                asyncio.run(until(lambda: committed(run), bed.loaded("long")))
                 asyncio.run(_forget(run))
             held = Resident.of(process.pid)
             first = first or held.now
@@ -215,7 +215,7 @@ async def _forget(run: Run) -> None:
 # What both need
 
 
-async def _committed(run: Run) -> int:
+async def committed(run: Run) -> int:
     """How many records of the source are done."""
     try:
         offsets = await _admin(run.brokers, lambda admin: admin.list_consumer_group_offsets(run.name))
@@ -224,7 +224,7 @@ async def _committed(run: Run) -> int:
     return sum(max(position.offset, 0) for position in offsets.values())
 
 
-async def _until(count: Callable[[], Awaitable[int]], wanted: int) -> None:
+async def until(count: Callable[[], Awaitable[int]], wanted: int) -> None:
     """Returns when so many are done. Raises `Stuck` when for long no more of them are."""
     best, since = -1, time.monotonic()
     while (done := await count()) < wanted:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from cdc_masker.guard import EgressGuard
 from cdc_masker.keys import new_keyring
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
@@ -52,9 +53,10 @@ CUSTOMERS: dict[str, Any] = {
 """For `benchmarks.events`: five columns are masked, two of them tokenized, and all others are kept."""
 
 
-def masker(document: Mapping[str, Any]) -> Masker:
+def masker(document: Mapping[str, Any], *, guard_every: int = 1) -> Masker:
     """What masks by that policy in memory, as a worker would."""
-    return Masker(Policy.from_document(orjson.dumps(document)), new_keyring(), max_record_bytes=_LARGEST)
+    policy = Policy.from_document(orjson.dumps(document))
+    return Masker(policy, new_keyring(), max_record_bytes=_LARGEST, guard=EgressGuard(guard_every))
 
 
 def operations(document: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ import msgspec
 from cdc_masker import merkle, signednotes
 from cdc_masker.signednotes import BadNote
 
-__all__ = ["Chain", "Head", "Heads", "read", "text", "write"]
+__all__ = ["Chain", "Head", "Heads", "Kept", "read", "text", "write"]
 
 
 class Chain(NamedTuple):
@@ -47,6 +47,13 @@ class Heads:
 
     origin: str
     by_chain: Mapping[Chain, Head]
+
+
+class Kept(NamedTuple):
+    """A checkpoint that somebody kept: the note, whose signature was checked, and the heads in it."""
+
+    note: bytes
+    heads: Heads
 
 
 def text(heads: Heads) -> str:

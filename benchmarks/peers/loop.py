@@ -3,6 +3,8 @@
 What Faust adds (its consumer's thread, streams and actors) is left out: the consumer lives in the one event loop, and a task
 for each partition takes its batches. The worker's settings are all that it reads.
 
+SIGTERM ends it in good order.
+
 Run: python -m benchmarks.peers.loop
 """
 
@@ -10,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,10 +61,17 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
         self._queues: dict[TopicPartition, asyncio.Queue[Batch]] = defaultdict(asyncio.Queue)
 
     async def run(self, tasks: asyncio.TaskGroup, sources: Collection[str]) -> None:
-        reader, lanes = self._reader, self._lanes
-        consumer = reader._ensure_consumer()
+        consumer = self._reader._ensure_consumer()
         await consumer.start()
         consumer.subscribe(sorted(sources), listener=self)
+        try:
+            await self._read(tasks)
+        finally:
+            await self._lanes.close()
+            await consumer.stop()
+
+    async def _read(self, tasks: asyncio.TaskGroup) -> None:
+        reader, lanes = self._reader, self._lanes
         while True:
             patience = _PATIENCE if lanes.idle else _BUSY_PATIENCE
             for batch in await reader.batches(lanes.hungry(), lanes.halted(), lanes.room, patience):
@@ -86,6 +96,9 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
 async def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     settings = load()
+    whole = asyncio.current_task()
+    assert whole is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     async with AsyncExitStack() as resources:
         parts, sources = await starting.start(settings, resources)
         news = asyncio.Event()
@@ -109,4 +122,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with suppress(asyncio.CancelledError):
+        asyncio.run(main())

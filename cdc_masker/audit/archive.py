@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
+from itertools import groupby
 from pathlib import Path
 
 from cdc_masker.audit.findings import Code, Finding, Report
@@ -13,8 +14,9 @@ from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import decode_entry
 from cdc_masker.exports import BadExport, decode_manifest, read
 from cdc_masker.heads import Chain
+from cdc_masker.ports import Unreadable
 
-__all__ = ["Archive"]
+__all__ = ["Archive", "together"]
 
 
 class Archive:
@@ -42,6 +44,16 @@ class Archive:
         parts = [_stretch(file, at, chain) for _, file, at in self._starts.get(chain, ())]
         return merge(*parts, key=lambda entry: entry.first_offset)
 
+    def covering(self, generation: int, topic: str, partition: int, offset: int) -> dict[Chain, int]:
+        """The chains of which an entry here covers that offset, and the first offset of that entry."""
+        return {
+            chain: entry.first_offset
+            for chain in self._starts
+            if chain[:3] == (generation, topic, partition)
+            for entry in self.entries(chain)
+            if entry.first_offset <= offset <= entry.last_offset
+        }
+
     def _take(self, path: Path) -> None:
         manifest = decode_manifest(path.read_bytes())
         file = path.with_name(Path(manifest.file).name)
@@ -63,6 +75,14 @@ class Archive:
         for chain, (first, at) in starts.items():
             self._starts[chain].append((first, file, at))
         self.successors |= successors
+
+
+def together(exported: Iterable[AuditEntry], stored: Iterable[AuditEntry | Unreadable]) -> Iterator[AuditEntry | Unreadable]:
+    """The entries of one chain that were exported and those that are stored, in the order of offsets, each once: what was taken
+    out may have come back, or been taken out twice.
+    """
+    both = merge(exported, stored, key=lambda each: each.offset if isinstance(each, Unreadable) else each.first_offset)
+    return (each for each, _ in groupby(both))
 
 
 def _stretch(file: Path, at: int, chain: Chain) -> Iterator[AuditEntry]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cdc_masker import heads
 from cdc_masker.errors import SetupError
-from cdc_masker.heads import Heads
+from cdc_masker.heads import Heads, Kept
 from cdc_masker.signednotes import BadNote
 
-__all__ = ["kept", "notes"]
+__all__ = ["kept", "newest"]
 
 _NOTE = re.compile(rb"(?:(?!\n\n).)*\n\n(?:\xe2\x80\x94 [^\n]*\n)+", re.DOTALL)  # the dash that begins a signature, in UTF-8
 
@@ -23,19 +23,34 @@ def kept(paths: Iterable[Path], keys: Sequence[bytes]) -> Iterator[tuple[str, He
     Raises `SetupError` for a file that can't be read or holds a note that is none, or that no key of these signed.
     """
     for path in paths:
-        files = sorted(path.glob("*.note")) if path.is_dir() else [path]
-        if not files:
-            raise SetupError(f"{path} holds no file whose name ends with .note")
-        for file in files:
-            for number, note in enumerate(notes(file), 1):
-                try:
-                    yield f"checkpoint {file.name}, note {number},", heads.read(note, keys)
-                except BadNote as error:
-                    raise SetupError(f"checkpoint {file}, note {number}: {error}") from None
+        for file in _files(path):
+            for number, note in enumerate(_notes(file), 1):
+                yield f"checkpoint {file.name}, note {number},", _heads(file, number, note, keys)
 
 
-def notes(path: Path) -> list[bytes]:
-    """The notes in a file, as they stand there. Raises `SetupError`."""
+def newest(path: Path, keys: Sequence[bytes]) -> Kept:
+    """The last note in a file, or in that file of a directory whose name comes last. Raises as `kept` does."""
+    file = _files(path)[-1]
+    found = _notes(file)
+    return Kept(found[-1], _heads(file, len(found), found[-1], keys))
+
+
+def _files(path: Path) -> list[Path]:
+    files = sorted(path.glob("*.note")) if path.is_dir() else [path]
+    if not files:
+        raise SetupError(f"{path} holds no file whose name ends with .note")
+    return files
+
+
+def _heads(file: Path, number: int, note: bytes, keys: Sequence[bytes]) -> Heads:
+    try:
+        return heads.read(note, keys)
+    except BadNote as error:
+        raise SetupError(f"checkpoint {file}, note {number}: {error}") from None
+
+
+def _notes(path: Path) -> list[bytes]:
+    """The notes in a file, as they stand there."""
     try:
         text = path.read_bytes()
     except OSError as error:

@@ -91,7 +91,12 @@ class Directory:
         return self._path / f"{number:08}.note"
 
     def _newest(self) -> int:
-        return max((int(path.stem) for path in self._path.glob("*.note") if path.stem.isdecimal()), default=0)
+        """The number of the newest note, 0 without any. `Path.glob` would not tell that the directory can't be read."""
+        try:
+            found = list(self._path.iterdir())
+        except FileNotFoundError:
+            return 0
+        return max((int(path.stem) for path in found if path.suffix == ".note" and path.stem.isdecimal()), default=0)
 
     def _refused(self, error: OSError) -> TransientError:
         return TransientError(f"{self} can't be read or written ({error.strerror}); make room or rights there")

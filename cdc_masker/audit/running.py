@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from heapq import merge
-from itertools import groupby
 
 from aiokafka import TopicPartition
 
 from cdc_masker.audit.anew import Anew, Masking
-from cdc_masker.audit.archive import Archive
+from cdc_masker.audit.archive import Archive, together
 from cdc_masker.audit.bridge import Bridge, across
 from cdc_masker.audit.chains import Told, Trail
 from cdc_masker.audit.entries import Began, Catalogued, Version
@@ -188,9 +186,7 @@ class _Verifying:
         extent, position = self._snapshot.extents.get(chain), self._snapshot.positions.get(chain)
         through = max(-1 if extent is None else extent.last_first_offset, -1 if position is None else position.last_offset)
         stored = self._bridge.each(self._servers.catalog.trail.rows(chain, through))
-        exported = () if self._beside.archive is None else self._beside.archive.entries(chain)
-        both = merge(exported, stored, key=lambda each: each.offset if isinstance(each, Unreadable) else each.first_offset)
-        return (each for each, _ in groupby(both))  # what was taken out may have come back, or been taken out twice
+        return together(() if self._beside.archive is None else self._beside.archive.entries(chain), stored)
 
     def _raw(self, place: Place) -> RawLog:
         partition = TopicPartition(place.topic, place.partition)

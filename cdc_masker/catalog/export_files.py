@@ -32,8 +32,9 @@ class ExportFile:
     def write(self, line: bytes) -> None:
         self._file.write(line)
 
-    def keep(self, manifest: Manifest) -> None:
-        """Puts it on disk for good, and the manifest beside it; the same ones may be there from a run that was cut off.
+    def keep(self, manifest: Manifest, note: bytes | None = None) -> None:
+        """Puts it on disk for good, and beside it the note of a checkpoint and the manifest; the same file and manifest may be
+        there from a run that was cut off, and then its note is kept.
 
         Raises `SetupError` where others are.
         """
@@ -45,14 +46,20 @@ class ExportFile:
                 f"{beside} tells of another export; move it and its file away, or name another directory with --to"
             )
         self._put(target)
-        self._file = self._part.open("wb")
-        self.write(text)
-        self._put(beside)
+        noted = target.with_suffix(".note")
+        if note is not None and not noted.exists():
+            self._add(noted, note)
+        self._add(beside, text)
         entries = os.open(self._directory, os.O_RDONLY)
         try:
             os.fsync(entries)
         finally:
             os.close(entries)
+
+    def _add(self, target: Path, content: bytes) -> None:
+        self._file = self._part.open("wb")
+        self.write(content)
+        self._put(target)
 
     def _put(self, target: Path) -> None:
         self._file.flush()

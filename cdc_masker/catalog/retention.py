@@ -24,6 +24,7 @@ from cdc_masker.errors import SetupError
 from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import head_of
 from cdc_masker.exports import BadExport, Exporter, Manifest, Run, decode_manifest
+from cdc_masker.heads import Heads, Kept
 
 __all__ = ["Retention"]
 
@@ -46,11 +47,16 @@ class Retention:
         self._database = database
         self._audit = PostgresAudit(database)
 
-    async def retire(self, before: datetime, directory: Path, *, dry_run: bool = False) -> AsyncIterator[Manifest]:
+    async def retire(
+        self, before: datetime, directory: Path, *, checkpoint: Kept | None = None, dry_run: bool = False
+    ) -> AsyncIterator[Manifest]:
         """Takes out the months before that moment, which is the begin of a month in UTC, and gives the manifest of each.
 
-        Raises `BadExport` for entries that don't form a chain, and `SetupError` when the directory can't be written or holds
-        another export. What it gave by then is done. `dry_run`: does nothing but look.
+        A checkpoint is kept beside each export, once it was seen that the chains lead on to the heads in it. `dry_run`: does
+        nothing but look.
+
+        Raises `BadExport` for entries that don't form a chain, and `SetupError` when the checkpoint is older than they are, or
+        the directory can't be written or holds another export. What it gave by then is done.
         """
         retired = await self._retired()
         begin = datetime.min.replace(tzinfo=UTC)
@@ -58,10 +64,17 @@ class Retention:
             month = first.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
             begin = (month + timedelta(days=31)).replace(day=1)
             name = f"{month:%Y-%m}"
+            gone = _Gone(retired)
             exporter = Exporter(name, 1 + sum(each.month == name for each in retired))
             try:
                 with nullcontext() if dry_run else ExportFile(directory) as file:
-                    manifest = await self._export(exporter, month, begin, _Gone(retired), file)
+                    manifest = await self._export(exporter, month, begin, file)
+                    for run in manifest.runs:
+                        await self._check(run, gone)
+                        if checkpoint is not None:
+                            await self._check_told(run, checkpoint.heads, gone)
+                    if file is not None and manifest.entries:
+                        file.keep(manifest, None if checkpoint is None else checkpoint.note)
             except OSError as error:
                 raise SetupError(f"{directory} can't be written ({error.strerror}); correct --to") from None
             if not manifest.entries:
@@ -71,20 +84,13 @@ class Retention:
             retired.append(manifest)
             yield manifest
 
-    async def _export(
-        self, exporter: Exporter, month: datetime, end: datetime, gone: _Gone, file: ExportFile | None
-    ) -> Manifest:
-        """Exports a month into the file, and keeps that if there was anything to export."""
+    async def _export(self, exporter: Exporter, month: datetime, end: datetime, file: ExportFile | None) -> Manifest:
+        """Exports a month into the file."""
         async for entry in self._entries(month, end):
             line = exporter.line(entry)
             if file is not None:
                 file.write(line)
-        manifest = exporter.manifest()
-        for run in manifest.runs:
-            await self._check(run, gone)
-        if file is not None and manifest.entries:
-            file.keep(manifest)
-        return manifest
+        return exporter.manifest()
 
     async def _entries(self, month: datetime, end: datetime) -> AsyncIterator[AuditEntry]:
         """The entries of a month, chain by chain, but those which are the last of their chain."""
@@ -103,7 +109,7 @@ class Retention:
     async def _check(self, run: Run, gone: _Gone) -> None:
         """That the run joins what came before it and what follows."""
         chain = (run.generation, run.incarnation, run.topic, run.partition)
-        place = f"{run.topic}/{run.partition} (generation {run.generation}, incarnation {run.incarnation})"
+        place = _place(run)
         before = await self._audit.ending_at(*chain, run.first_offset - 1)
         head = gone.heads.get((run.chain, run.first_offset - 1), "") if before is None else head_of(before)
         if run.previous != head:
@@ -115,6 +121,17 @@ class Retention:
             named = after.previous
         if run.head != named:
             raise BadExport(f"{place} offset {following}", "what follows does not name the entry before, or is gone")
+
+    async def _check_told(self, run: Run, heads: Heads, gone: _Gone) -> None:
+        """That the checkpoint names an entry at the run's end or behind it, and that this entry is there."""
+        head = heads.by_chain.get(run.chain)
+        if head is None or head.last_offset < run.last_offset:
+            raise SetupError(
+                f"the checkpoint is older than entries of {_place(run)}: take one more with `cdc-masker audit checkpoint`"
+            )
+        entry = await self._audit.ending_at(run.generation, run.incarnation, run.topic, run.partition, head.last_offset)
+        if head.hash != (gone.heads.get((run.chain, head.last_offset)) if entry is None else head_of(entry)):
+            raise BadExport(f"{_place(run)} offset {head.last_offset}", "the entry that the checkpoint names is not there")
 
     async def _first(self, begin: datetime, end: datetime) -> datetime | None:
         """When the first entry from `begin` to before `end` was masked."""
@@ -135,6 +152,10 @@ class Retention:
         functions = getattr(func, self._database.schema)
         async with self._database.transaction() as connection:
             await connection.execute(select(functions.retire_audit(literal(msgspec.to_builtins(manifest), JSON))))
+
+
+def _place(run: Run) -> str:
+    return f"{run.topic}/{run.partition} (generation {run.generation}, incarnation {run.incarnation})"
 
 
 def _chain(entry: AuditEntry) -> tuple[int, str, str, int]:

@@ -9,15 +9,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
+from cdc_masker import heads
 from cdc_masker.cli import app
 from cdc_masker.events import AuditEntry, Fate
 from cdc_masker.evidence import decode_entry, encode_entry
+from cdc_masker.heads import Heads
+from cdc_masker.keys.signing import signing_key
 from tests.copies import documented_script
 from tests.integration.conftest import Deploy
 from tests.integration.kit import CANARY, Deployment, event, until
@@ -92,8 +96,11 @@ def test_what_workers_leave_verifies_and_recomputes(deployment: Deployment) -> N
     assert "the audit fits all that was looked at" in out
 
     look(deployment)
-    prove(deployment)
+    since(deployment)
+    noted = checkpoint(deployment)
+    prove(deployment, noted)
     erase(deployment)
+    assert verify(deployment, *noted)[0] == 0  # the chains went on since
     tamper(deployment)
 
 
@@ -159,17 +166,55 @@ def export(deployment: Deployment, *options: str) -> list[str]:
     return out.splitlines()
 
 
-def prove(deployment: Deployment) -> None:
+def since(deployment: Deployment) -> None:
+    """Records of batches from before the second policy version are passed over, and counted."""
+    began = min(entry.masked_at for entry in deployment.audit() if entry.policy_version == 2)
+    code, report = verify(deployment, "--since", f"{datetime.fromtimestamp(began / 1000, UTC):%Y-%m-%dT%H:%M:%S}")
+    passed = sum(chain["unchecked"]["records masked before --since"] for chain in report["chains"])
+    assert (code, report["findings"]) == (0, 0), report
+    assert 0 < passed <= 300
+
+
+def checkpoint(deployment: Deployment) -> tuple[str, ...]:
+    """A note of where the chains end, to verify and prove with. One with another end is told, one of another key refused."""
+    home = deployment.home
+    key, others, notes = home / "anchor.pem", home / "other.pem", home / "notes"
+    assert [audit(deployment, "keygen", str(each))[0] for each in (key, others)] == [0, 0]
+    signing = ("checkpoint", "--key", str(key), "--origin", "example.com/audit")
+    code, _, problem = audit(deployment, *signing, "--to", f"file:{notes}")
+    assert code == 0, problem
+    code, _, problem = audit(deployment, "verify", "--checkpoint", str(notes), "--key", f"{others}.pub")
+    assert code != 0
+    assert "no key that is known signed the note" in problem
+
+    private = signing_key(key)
+    public = private.public_key().public_bytes_raw()
+    true = heads.read((notes / "00000001.note").read_bytes(), [public])
+    chain, head = max(true.by_chain.items())
+    forged = Heads(true.origin, {**true.by_chain, chain: head._replace(hash="sha256:00")})
+    (home / "forged.note").write_bytes(heads.write(forged, public, private.sign(heads.text(forged).encode())))
+    noted = ("--checkpoint", str(home / "forged.note"), "--key", f"{key}.pub")
+    code, report = verify(deployment, *noted)
+    assert (code, places(report)) == (1, {("checkpoint", 1, head.last_offset)})
+    code, _, problem = audit(deployment, "prove", "--topic", deployment.topic, "--partition", "1", "--offset", "20", *noted)
+    assert code != 0
+    assert f"no chain of entries leads from offset 0 to the checkpoint's, {head.last_offset}" in problem
+    return "--checkpoint", str(notes), "--key", f"{key}.pub"
+
+
+def prove(deployment: Deployment, noted: tuple[str, ...]) -> None:
     """The script in the docs takes proofs of masked and quarantined records, and no other."""
+    record = ("prove", "--topic", deployment.topic, "--partition", "1", "--offset")
     for offset in (20, 21, 24):
-        code, out, problem = audit(
-            deployment, "prove", "--topic", deployment.topic, "--partition", "1", "--offset", str(offset)
-        )
+        code, out, problem = audit(deployment, *record, str(offset))
         assert code == 0, problem
-        assert script(deployment, out) == 0
+        assert script(deployment, out) == (0, f"offset {offset}, up to its entry only")
         assert CANARY not in out
-        assert script(deployment, out.replace(f'"offset": {offset}', f'"offset": {offset + 1}')) != 0
-    code, _, problem = audit(deployment, "prove", "--topic", deployment.topic, "--partition", "1", "--offset", "9999")
+        assert script(deployment, out.replace(f'"offset": {offset}', f'"offset": {offset + 1}'))[0] != 0
+    code, out, problem = audit(deployment, *record, "20", *noted)
+    assert code == 0, problem
+    assert script(deployment, out, noted[-1]) == (0, "offset 20, up to the checkpoint of example.com/audit")
+    code, _, problem = audit(deployment, *record, "9999")
     assert code != 0
     assert "the audit has no row for offset 9999" in problem
 
@@ -213,11 +258,13 @@ def tamper(deployment: Deployment) -> None:
         found |= more
 
 
-def script(deployment: Deployment, proof: str) -> int:
-    """What the script in the docs says of a proof."""
+def script(deployment: Deployment, proof: str, *keys: str) -> tuple[int, str]:
+    """What the script in the docs says of a proof: with which exit code, and the end of its line."""
     (deployment.home / "check_proof.py").write_text(documented_script())
     (deployment.home / "proof.json").write_text(proof)
-    return subprocess.run([sys.executable, "-I", "check_proof.py", "proof.json"], cwd=deployment.home).returncode
+    command = [sys.executable, "-I", "check_proof.py", "proof.json", *keys]
+    done = subprocess.run(command, cwd=deployment.home, stdout=subprocess.PIPE, text=True)
+    return done.returncode, done.stdout.rstrip("\n").partition("partition 1, ")[2]
 
 
 def forge(deployment: Deployment) -> None:

@@ -193,6 +193,12 @@ def test_a_place_that_takes_nothing_is_told(home: Home, run: Run, place: str, sa
     assert says in done.err
 
 
+def test_nothing_is_signed_unless_every_place_was_looked_at(home: Home, run: Run, tmp_path: Path) -> None:
+    """A directory that can't be read is not an empty one."""
+    assert run(home, "file:notes", "file:/dev/null").code == 2
+    assert not (tmp_path / "notes").exists()
+
+
 def test_it_goes_on_while_postgresql_is_away_and_ends_when_told(tmp_path: Path) -> None:
     with Stack(tmp_path / "stack") as stack:
         stack.up("postgres")

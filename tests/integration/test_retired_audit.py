@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typer.testing import CliRunner
 
 from cdc_masker.catalog import open_catalog
 from cdc_masker.cli import app
+from cdc_masker.events import AuditEntry
+from tests.copies import documented_script
 from tests.integration.conftest import Deploy
 from tests.integration.kit import Deployment, until
 
@@ -65,12 +69,18 @@ def test_what_was_taken_out_verifies(deploy: Deploy, tmp_path: Path) -> None:
     entries = deployment.audit()
     month = f"{datetime.now(UTC):%Y-%m}"
 
-    code, said = audit(deployment, "retire", "--before", month, "--to", str(tmp_path))
+    key, notes, taken = str(tmp_path / "anchor.pem"), str(tmp_path / "notes"), str(tmp_path / "out")
+    assert audit(deployment, "keygen", key)[0] == 0
+    assert audit(deployment, "checkpoint", "--key", key, "--to", f"file:{notes}")[0] == 0
+    noted = ("--checkpoint", notes, "--key", f"{key}.pub")
+    code, said = audit(deployment, "retire", "--before", month, "--to", taken, *noted)
     old = [entry for entry in entries if entry.last_offset < 100]
     assert code == 0
     assert f"{len(old)} entries of 1 chains taken out" in said
     assert len(deployment.audit_rows()) == len(entries) - len(old)
-    assert verify(deployment, "--export", str(tmp_path)) == (0, [], {})
+    beside = ("--export", taken, "--checkpoint", taken, "--key", f"{key}.pub")
+    assert verify(deployment, *beside) == (0, [], {})
+    prove(deployment, old, beside)
     code, findings, unchecked = verify(deployment)
     assert (code, findings) == (0, [])
     assert unchecked["entries that retention took: see --export"] == len(old)
@@ -80,7 +90,23 @@ def test_what_was_taken_out_verifies(deploy: Deploy, tmp_path: Path) -> None:
             assert await catalog.audit.append(entries) == len(old)
 
     asyncio.run(copy_again())
-    assert verify(deployment, "--export", str(tmp_path)) == (0, [], {})
-    audit(deployment, "retire", "--before", month, "--to", str(tmp_path))
-    assert verify(deployment, "--export", str(tmp_path)) == (0, [], {})
+    assert verify(deployment, "--export", taken) == (0, [], {})
+    audit(deployment, "retire", "--before", month, "--to", taken)
+    assert verify(deployment, "--export", taken) == (0, [], {})
     assert verify(deployment)[:2] == (0, [])
+
+
+def prove(deployment: Deployment, old: list[AuditEntry], beside: tuple[str, ...]) -> None:
+    """A record whose entry was taken out is proven by what it was exported to, up to the checkpoint that was kept there."""
+    options = ("prove", "--topic", deployment.topic, "--partition", "0", "--offset", str(old[-1].first_offset))
+    code, out = audit(deployment, *options, *beside)
+    assert code == 0, out
+    (deployment.home / "check_proof.py").write_text(documented_script())
+    (deployment.home / "proof.json").write_text(out)
+    script = [sys.executable, "-I", "check_proof.py", "proof.json", beside[-1]]
+    checked = subprocess.run(script, cwd=deployment.home, capture_output=True, text=True)
+    assert checked.stdout.endswith(f"offset {old[-1].first_offset}, up to the checkpoint of {deployment.name}\n"), (
+        checked.stderr
+    )
+    done = CliRunner().invoke(app, ["audit", *options], env=deployment.environment)
+    assert str(done.exception).endswith("retention took it: name its export with --export")

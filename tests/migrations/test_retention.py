@@ -17,7 +17,9 @@ from cdc_masker.catalog import commands, open_catalog
 from cdc_masker.cli import app
 from cdc_masker.errors import SetupError
 from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.evidence import head_of
 from cdc_masker.exports import BadExport, Manifest, decode_manifest, encode_manifest, read
+from cdc_masker.heads import Chain, Head, Heads, Kept
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from tests.entries import chained, entry, note
@@ -73,10 +75,18 @@ def append(settings: Settings, *entries: AuditEntry) -> None:
     asyncio.run(run())
 
 
-def retire(settings: Settings, directory: Path, before: datetime = BEFORE, *, dry_run: bool = False) -> list[Manifest]:
+def retire(
+    settings: Settings,
+    directory: Path,
+    before: datetime = BEFORE,
+    *,
+    checkpoint: Kept | None = None,
+    dry_run: bool = False,
+) -> list[Manifest]:
     async def run() -> list[Manifest]:
         async with open_catalog(settings) as opened:
-            return [manifest async for manifest in opened.retention.retire(before, directory, dry_run=dry_run)]
+            retiring = opened.retention.retire(before, directory, checkpoint=checkpoint, dry_run=dry_run)
+            return [manifest async for manifest in retiring]
 
     return asyncio.run(run())
 
@@ -150,6 +160,42 @@ def test_months_go_out_and_are_proven_by_what_stays(
 
     assert asyncio.run(heads()) == [CHAIN[4], QUIET[1]]
     assert retire(retention, tmp_path / "out") == []
+
+
+def kept(head: Head) -> Kept:
+    """A checkpoint in which the longer chain ends so."""
+    return Kept(b"the note", Heads("shop", {Chain(1, CHAIN[0].topic, 3, "topic-id"): head}))
+
+
+def test_a_checkpoint_is_kept_beside_each_export(settings: Settings, retention: Settings, tmp_path: Path) -> None:
+    append(settings, *CHAIN)
+    retire(retention, tmp_path, datetime(2026, 2, 1, tzinfo=UTC))
+    end = kept(Head(39, head_of(CHAIN[3])))
+    retire(retention, tmp_path, datetime(2026, 3, 1, tzinfo=UTC), checkpoint=end)
+    (tmp_path / "audit-2026-03.note").write_bytes(b"of a run that was cut off")
+    retire(retention, tmp_path, checkpoint=end)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.note")} == {
+        "audit-2026-02.note": b"the note",
+        "audit-2026-03.note": b"of a run that was cut off",
+    }
+    assert exported(tmp_path) == CHAIN[:4]
+
+
+def test_a_checkpoint_that_does_not_show_the_entries_is_refused(
+    settings: Settings, retention: Settings, tmp_path: Path
+) -> None:
+    append(settings, *CHAIN)
+    older = r"the checkpoint is older than entries of .*customers/3 .*: take one more"
+    for head, error, says in (
+        (Head(9, head_of(CHAIN[0])), SetupError, older),
+        (Head(39, "sha256:other"), BadExport, "offset 39: the entry that the checkpoint names is not there"),
+        (Head(59, "sha256:cut"), BadExport, "offset 59: the entry that the checkpoint names is not there"),
+    ):
+        for dry_run in (True, False):
+            with pytest.raises(error, match=says):
+                retire(retention, tmp_path / "out", checkpoint=kept(head), dry_run=dry_run)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert len(rows(settings)) == 5
 
 
 def test_a_catalog_stays_guarded_and_append_only(

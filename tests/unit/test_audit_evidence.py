@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cdc_masker import heads
-from cdc_masker.audit.archive import Archive
-from cdc_masker.audit.checkpoints import kept
+from cdc_masker.audit.archive import Archive, together
+from cdc_masker.audit.checkpoints import kept, newest
 from cdc_masker.audit.findings import Report
 from cdc_masker.audit.recomputing import KnownSubjects, Recomputer
 from cdc_masker.audit.records import NotCheckable
@@ -21,6 +21,7 @@ from cdc_masker.exports import Exporter, encode_manifest
 from cdc_masker.heads import Chain, Head, Heads
 from cdc_masker.methods import NO_SUBJECTS
 from cdc_masker.pipeline import Masker
+from cdc_masker.ports import Unreadable
 from tests.copies import World, event, masker, policies
 from tests.entries import chained, entry
 
@@ -49,6 +50,14 @@ def test_an_archive_gives_a_chain_out_of_all_its_files(tmp_path: Path) -> None:
     assert list(archive.entries(Chain(1, one[0].topic, 7, "topic-id"))) == other
     assert list(archive.entries(Chain(2, one[0].topic, 7, "topic-id"))) == []
     assert sorted(chain.partition for chain in archive.chains()) == [3, 7]
+    assert archive.covering(1, one[0].topic, 3, 25) == {Chain(1, one[0].topic, 3, "topic-id"): 20}
+    assert archive.covering(1, one[0].topic, 3, 50) == archive.covering(2, one[0].topic, 3, 25) == {}
+
+
+def test_what_is_stored_and_exported_is_given_once() -> None:
+    entries = chained(*(entry(first, first + 9) for first in range(0, 50, 10)))
+    strange = Unreadable(25, "a test")
+    assert list(together(entries[:3], [*entries[1:3], strange, *entries[3:]])) == [*entries[:3], strange, *entries[3:]]
 
 
 def test_an_export_that_was_changed_is_a_finding(tmp_path: Path) -> None:
@@ -88,6 +97,8 @@ def test_checkpoints_come_out_of_files_and_directories(tmp_path: Path) -> None:
         "checkpoint all, note 1,": 3,
         "checkpoint all, note 2,": 4,
     }
+    assert [newest(path, keys).note for path in (tmp_path, tmp_path / "all")] == [note(2), note(4)]
+    assert newest(tmp_path, keys).heads == found["checkpoint 00000002.note, note 1,"]
 
 
 @pytest.mark.parametrize(

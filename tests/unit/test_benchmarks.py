@@ -23,6 +23,7 @@ from benchmarks.peers.loop import Reader
 from benchmarks.peers.masking import masked
 from benchmarks.policy import CUSTOMERS, operations
 from benchmarks.policy import masker as masker_of
+from benchmarks.profiling import part_of, shown
 from benchmarks.programs import PROGRAMS
 from benchmarks.proofs import proofs
 from benchmarks.shapes import TABLES
@@ -341,3 +342,29 @@ def test_an_event_carries_the_time_at_which_it_was_sent() -> None:
     key, value = live._stamped(event(7), b"1795242099999")
     assert key == event(7)[0] and len(value) == BYTES and live._stamp_of(value) == 1_795_242_099_999
     assert orjson.loads(value)["ts_ms"] == 1_795_242_099_999
+
+
+# Profile
+
+
+@pytest.mark.parametrize(
+    ("function", "part"),
+    [
+        (("/x/cdc_masker/kafka/lanes.py", 1, "take"), "cdc-masker: Kafka, catalog, metrics"),
+        (("/x/cdc_masker/guard.py", 1, "check"), "cdc-masker: egress guard"),
+        (("/x/cdc_masker/pipeline.py", 1, "mask"), "cdc-masker: masking"),
+        (("/x/aiokafka/producer/sender.py", 1, "send"), "aiokafka"),
+        (("/x/other.py", 1, "f"), "other"),
+        (("~", 0, "<method 'poll' of 'select.epoll' objects>"), "waiting"),
+        (("~", 0, "<method 'append' of 'list' objects>"), "lists, dicts and texts"),
+    ],
+)
+def test_a_function_belongs_to_a_part(function: tuple[str, int, str], part: str) -> None:
+    assert part_of(function) == part
+
+
+def test_a_profile_leaves_waiting_out() -> None:
+    poll, mask = ("~", 0, "<method 'poll' of 'select.epoll' objects>"), ("/x/cdc_masker/pipeline.py", 7, "mask")
+    lines = shown({poll: (10, 9.0), mask: (20, 3.0), ("/x/cdc_masker/guard.py", 1, "check"): (20, 1.0)})
+    assert lines[2:4] == ["| cdc-masker: masking | 75.0% |", "| cdc-masker: egress guard | 25.0% |"]
+    assert "| `cdc_masker/pipeline.py:7 mask` | 20 | 75.0% |" in lines and not any("poll" in line for line in lines)

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from cdc_masker.audit.anew import Masking
     from cdc_masker.audit.findings import Report, Summary
 
-__all__ = ["Keys", "public_keys", "verify"]
+__all__ = ["Export", "Keys", "public_keys", "verify"]
 
 Keys = Annotated[
     list[Path] | None,
     typer.Option("--key", metavar="FILE", help="Public key of whoever signs checkpoints; may be repeated."),
+]
+Export = Annotated[
+    Path | None, typer.Option("--export", metavar="DIR", help="Where `audit retire` put the entries that it took.")
 ]
 
 _PRINTED = 50
@@ -50,9 +53,7 @@ def verify(
         ),
     ] = None,
     keys: Keys = None,
-    export: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where `audit retire` put the entries that it took.")
-    ] = None,
+    export: Export = None,
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Mask raw records anew, with the keys of this environment, and compare.")
     ] = False,
