@@ -128,6 +128,22 @@ def test_every_byte_changed_comes_out_the_same(start: int) -> None:
         both.mask(replace(_SHORT, value=text[:place] + text[place : place + 1] + text[place:]))
 
 
+@pytest.mark.parametrize("tail", [b"x", b" ", b"}", b"{}", b",", b'"', b"\xff", b"\x00", b"\n"])
+@pytest.mark.parametrize("with_schema", [True, False])
+def test_what_stands_around_a_text_comes_out_the_same(tail: bytes, with_schema: bool) -> None:
+    event: Any = change("u", after={"id": 7})
+    key: Any = {"id": 7}
+    if with_schema:
+        schemas = {"id": {"type": "int32"}}
+        event, key = described(envelope_schema(schemas), event), described(row_schema(schemas, "Key"), key)
+    both, whole = Both(_PEOPLE), record(event, key)
+    both.mask(whole)
+    for part in ("key", "value"):
+        text: bytes = getattr(whole, part)
+        for changed in (text + tail, tail + text, text[:-1] + tail + text[-1:], text[:1] + tail + text[1:]):
+            both.mask(record(changed if part == "value" else event, changed if part == "key" else key))
+
+
 @pytest.mark.parametrize("depth", [1, 28, 29, 30, 31, 32, 33, 97, 98, 99, 100, 101])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_deep_values_come_out_the_same(depth: int, opening: str, closing: str) -> None:
