@@ -262,8 +262,9 @@ def test_events_are_as_many_as_there_is_time_for() -> None:
     slow, fast = [(5_000.0, 20.0, False)] * 4, [(90_000.0, 20.0, False)] * 4
     assert events_that_fit(slow, 3, 100) == 100_000
     assert events_that_fit(slow, 3, 1000) < events_that_fit(fast, 3, 1000) <= events_that_fit(fast, 3, 9000) == 2_000_000
-    count = events_that_fit(fast, 3, 1000)
-    assert 3 * (4 * 20 + 4 * count / 90_000) < 1000
+    count = events_that_fit(fast, 3, 500)
+    assert 400 < 3 * (4 * 20 + 4 * count / 90_000 + 4 * count / 100_000) + count / 40_000 < 500  # checking and loading, too
+    assert events_that_fit([*fast, (100.0, 60.0, True)], 3, 500) < count
 
 
 # What programs are made of
