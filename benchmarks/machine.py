@@ -39,8 +39,8 @@ def describe() -> dict[str, Any]:
             **_of_file(_ROOT / "connectors" / "pom.xml", ("kafka",)),
             **_of_file(_ROOT / "benchmarks" / "peers" / "kafka-streams" / "pom.xml", ("kafka", "jackson"), "streams peer: "),
             **_of_file(_ROOT / "benchmarks" / "peers" / "quix.lock", ("quixstreams", "confluent-kafka")),
-            "java": _told([programs.java(), "-version"]),
-            "postgresql": _told([programs.postgres_programs().postgres, "--version"]),
+            "java": _number(_told([programs.java(), "-version"])),
+            "postgresql": _number(_told([programs.postgres_programs().postgres, "--version"])),
         },
     }
 
@@ -76,6 +76,12 @@ def _of_file(path: Path, names: Iterable[str], prefix: str = "") -> dict[str, st
 def _cpu_model() -> str:
     match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return match[1] if match else platform.machine()
+
+
+def _number(told: str) -> str:
+    """The version in what a program tells of itself."""
+    match = re.search(r"\d+(?:\.\d+)+", told)
+    return match[0] if match else told
 
 
 def _told(command: list[str | Path]) -> str:

@@ -19,6 +19,7 @@ from benchmarks.programs import PROGRAMS
 __all__ = ["with_table"]
 
 _PAGE = Path(__file__).resolve().parent / "README.md"
+_BUSY = " **The machine had other work to do, too**, so these figures say little."
 _BEGIN, _END = "<!-- the last comparison -->", "<!-- its end -->"
 
 
@@ -35,11 +36,12 @@ def with_table(page: str, document: Mapping[str, Any]) -> str:
 def _about(document: Mapping[str, Any]) -> str:
     machine, events, versions = document["machine"], document["events"], document["versions"]
     programs = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    busy = _BUSY if machine["load_before"][0] > 1 else ""
     return (
         f"Commit {document['commit']}, core `{document['core']}`; {machine['cores']} cores ({machine['cpu']}), "
         f"{machine['memory_gib']} GiB, shared by the programs, the broker and PostgreSQL; load {machine['load_before'][0]} "
         f"before it began. {events['count']:,} events of {events['bytes']} bytes in {events['partitions']} partitions, "
-        f"{len(document['rounds'])} rounds.\n{programs}."
+        f"{len(document['rounds'])} rounds.{busy}\n\n{programs}."
     )
 
 

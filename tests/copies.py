@@ -19,14 +19,25 @@ from cdc_masker.audit.verifying import Copy, in_order, verify
 from cdc_masker.batches import gathered
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
 from cdc_masker.evidence import audit_entry, encode_entry, head_of
-from cdc_masker.exports import Run
+from cdc_masker.exports import Exporter, Run
 from cdc_masker.heads import Chain, Head
 from cdc_masker.keys import Keyring, new_keyring
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 from cdc_masker.ports import Unreadable
 
-__all__ = ["KEYS", "TOPIC", "World", "documented_script", "event", "masker", "policies", "raw_records", "verify_lives"]
+__all__ = [
+    "KEYS",
+    "TOPIC",
+    "World",
+    "documented_script",
+    "event",
+    "masker",
+    "policies",
+    "raw_records",
+    "receipt",
+    "verify_lives",
+]
 
 TOPIC = "shop.shop.customers"
 KEYS: Keyring = new_keyring()
@@ -190,6 +201,15 @@ def verify_lives(lives: Sequence[World], report: Report, *, since: int = 0) -> N
     masked = [record for chain in order for record in by_chain[chain].masked]
     raw = RawLog(lives[-1].raw, start=lives[-1].start)
     verify(Copy(trails, masked, raw), lives[-1].catalogued, report, since=since)
+
+
+def receipt(entries: Sequence[AuditEntry]) -> Run:
+    """What the receipt of retention says of these entries of a chain."""
+    exporter = Exporter("2027-01")
+    for entry in entries:
+        exporter.line(entry)
+    (run,) = exporter.manifest().runs
+    return run
 
 
 def as_record(outcome: Outcome, at: int) -> Record:

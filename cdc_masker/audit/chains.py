@@ -212,10 +212,13 @@ class _Beside:
         self._step()
 
     def skip(self, run: Run) -> None:
-        """Goes past the entries of which a receipt says that their rows were retired: as many, and the same last one."""
+        """Goes past the entries of which a receipt says that their rows were retired: a chain of as many, with the same end."""
         self._pass(run.first_offset)
         whole, count, last = self._begun, 0, ""
         while self._next is not None and self._next.first_offset <= run.last_offset:
+            if not self._next.follows:
+                problem = f"the audit topic's entry at offset {self._next.at} does not name the entry before it, and has no row"
+                self._report.found(Code.CHAIN, self._trail.chain, self._next.first_offset, problem)
             count, last = count + 1, self._next.hash
             self._step()
         if not whole and count < run.entries:  # the topic begins behind the first of them

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from cdc_masker.audit.findings import Code, Finding, Report
+from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import decode_entry, encode_entry, entry_hash
 from cdc_masker.heads import Chain
 
@@ -20,11 +21,15 @@ _LARGEST = 1 << 63
 
 
 class Published(NamedTuple):
-    """An entry in the audit topic, which has it `at` that offset; `first_offset` is the first of its records."""
+    """An entry in the audit topic, which has it `at` that offset; `first_offset` is the first of its records.
+
+    `follows`: it names the hash of the one before it in the topic, if there is one.
+    """
 
     at: int
     first_offset: int
     hash: str
+    follows: bool
 
 
 class Index:
@@ -57,7 +62,7 @@ class Index:
             problem = f"its entry at offset {at} of the audit topic comes again, or after a later one"
             report.found(Code.ORDER, chain, entry.first_offset, problem)
             return
-        column.add(at, entry.first_offset, entry_hash(value or b""))
+        column.add(at, entry, entry_hash(value or b""))
 
     def chains(self) -> list[Chain]:
         return list(self._chains)
@@ -72,13 +77,17 @@ class _Column:
         self.at = array("q")
         self.first_offsets = array("q")
         self._hashes = bytearray()
+        self._follow = bytearray()
+        self._last = ""
 
-    def add(self, at: int, first_offset: int, digest: str) -> None:
+    def add(self, at: int, entry: AuditEntry, digest: str) -> None:
+        self._follow.append(self._last in ("", entry.previous))
+        self._last = digest
         self.at.append(at)
-        self.first_offsets.append(first_offset)
+        self.first_offsets.append(entry.first_offset)
         self._hashes += bytes.fromhex(digest.removeprefix(_PREFIX))
 
     def __iter__(self) -> Iterator[Published]:
         for number, (at, first) in enumerate(zip(self.at, self.first_offsets, strict=True)):
             digest = self._hashes[number * _HASH_BYTES : (number + 1) * _HASH_BYTES]
-            yield Published(at, first, f"{_PREFIX}{digest.hex()}")
+            yield Published(at, first, f"{_PREFIX}{digest.hex()}", bool(self._follow[number]))

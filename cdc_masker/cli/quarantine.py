@@ -145,7 +145,7 @@ def _told(each: Quarantined) -> Iterator[str]:
     yield f"{each.topic}[{each.partition}] offset {each.offset}, generation {each.generation}"
     yield f"  quarantined  {_time(each.masked_at)} by {each.worker}"
     yield f"  under        policy version {each.policy_version}, key epoch {each.key_epoch}"
-    yield f"  written      {_time(datetime.fromtimestamp(each.timestamp / 1000, UTC))}, topic id {each.incarnation}"
+    yield f"  written      {_written(each.timestamp)}, topic id {each.incarnation}"
     yield f"  because      {_because(each)}"
     yield f"  that means   {means}"
     yield f"  remedy       {remedy}"
@@ -169,6 +169,14 @@ def _members(now: _Now | None) -> dict[str, object]:
 
 def _because(of: Quarantined | Outcome) -> str:
     return f"{of.reason} at {printable(of.place)}" if of.place else f"{of.reason}"
+
+
+def _written(timestamp: int) -> str:
+    """Producers may state any 64 bits, of which years 1 to 9999 are some."""
+    try:
+        return _time(datetime.fromtimestamp(timestamp / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return f"at {timestamp} ms since 1970, which is no date"
 
 
 def _time(at: datetime) -> str:

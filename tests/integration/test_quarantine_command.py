@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -136,3 +138,17 @@ async def test_only_what_was_quarantined_is_told(catalog: Settings) -> None:
         ]
         assert [each.offset for each in await opened.audit.quarantined(10, offset=12)] == [12, 12]
         assert await opened.audit.quarantined(10, partition=4) == []
+
+
+@pytest.mark.parametrize("timestamp", [-(1 << 63), -1, (1 << 63) - 1, 253_402_300_800_000])
+async def test_a_record_with_any_timestamp_is_told(catalog: Settings, timestamp: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {**dict.fromkeys(Fate, 0), Fate.QUARANTINED: 1}
+    odd = replace(note(10), timestamp=timestamp)
+    async with open_catalog(catalog) as opened:
+        await opened.audit.append([entry(10, 10, counts=counts, notes=(odd,))])
+    assert catalog.database_url is not None
+    monkeypatch.setenv("CDC_MASKER_DATABASE_URL", catalog.database_url.get_secret_value())
+    monkeypatch.setenv("CDC_MASKER_DATABASE_SSL", "disable")
+    shown = await asyncio.to_thread(CliRunner().invoke, app, ["quarantine", "show", odd.topic, str(odd.partition), "10"])
+    assert shown.exit_code == 0, shown.output
+    assert (f"at {timestamp} ms" in shown.output) == (timestamp != -1)

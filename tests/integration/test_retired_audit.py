@@ -19,6 +19,7 @@ from cdc_masker.events import AuditEntry
 from tests.copies import documented_script
 from tests.integration.conftest import Deploy
 from tests.integration.kit import Deployment, until
+from tests.migrations.kit import OFF
 
 pytestmark = pytest.mark.stack
 
@@ -94,6 +95,14 @@ def test_what_was_taken_out_verifies(deploy: Deploy, tmp_path: Path) -> None:
     audit(deployment, "retire", "--before", month, "--to", taken)
     assert verify(deployment, "--export", taken) == (0, [], {})
     assert verify(deployment)[:2] == (0, [])
+
+    asyncio.run(copy_again())
+    forge = "UPDATE cdc_masker.audit_entry_default SET worker = 'x' WHERE first_offset = 0"
+    disarm = "ALTER TABLE cdc_masker.audit_entry DISABLE TRIGGER ALL"
+    deployment.stack.sql("; ".join((OFF, disarm, forge)), database=deployment.name)
+    code, findings, _ = verify(deployment)
+    places = {(each["code"], each["offset"]) for each in findings}
+    assert (code, places) == (1, {("row", 0), ("chain", old[1].first_offset)})
 
 
 def prove(deployment: Deployment, old: list[AuditEntry], beside: tuple[str, ...]) -> None:

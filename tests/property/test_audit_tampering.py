@@ -1,8 +1,8 @@
 """A thousand random tamperings with the audit and with masked topics: verifying finds each, and names its place.
 
-Who tampers gets further each time: with rows or masked records alone; with rows whose hashes are made to fit again; with all of
-it, audit topic and committed offset included, where an earlier checkpoint is what is left. The seed is printed;
-CDC_MASKER_TEST_SEED repeats it.
+Who tampers gets further each time: with rows or masked records alone, or with what retention left of them; with rows whose
+hashes are made to fit again; with all of it, audit topic and committed offset included, where an earlier checkpoint is what
+is left. The seed is printed; CDC_MASKER_TEST_SEED repeats it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 from cdc_masker import merkle
 from cdc_masker.audit.chains import Told
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
-from cdc_masker.evidence import head_of
+from cdc_masker.evidence import encode_entry, head_of
 from cdc_masker.heads import Head
 from cdc_masker.leaves import leaf_of
 from cdc_masker.pipeline import HEADER
-from tests.copies import World
+from tests.copies import World, receipt
 from tests.entries import chained
 
 TAMPERINGS = 1000
@@ -189,6 +189,60 @@ def forged(world: World, entries: list[AuditEntry], touched: AuditEntry, chance:
     return [(span(touched), (kept.last_offset, kept.last_offset))]
 
 
+def behind_what_was_retired(tamper: Tamper) -> Callable[[World, World, random.Random], Places]:
+    """Rows alone are changed; of those before them, receipts are left."""
+
+    def apply(world: World, other: World, chance: random.Random) -> Places:
+        count = retire(world, chance, most=3)
+        left = world.entries[count:]
+        while world.rows == left:
+            entries = list(left)
+            touched = tamper(entries, other.entries[count:], chance)
+            world.rows = list(entries)
+        return [(span(entry),) for entry in touched]
+
+    return apply
+
+
+def edit_receipt(world: World, other: World, chance: random.Random) -> Places:
+    retire(world, chance)
+    at = chance.randrange(len(world.retired))
+    run = world.retired[at]
+    edits: list[dict[str, Any]] = [
+        {"first_offset": run.first_offset + 1},
+        {"last_offset": run.last_offset + chance.choice((1, -1))},
+        {"previous": "sha256:00"},
+        {"head": "sha256:00"},
+        {"entries": run.entries + chance.choice((1, -1))},
+    ]
+    world.retired[at] = replace(run, **chance.choice(edits))
+    return [((run.first_offset, run.last_offset + 1),)]
+
+
+def edit_published(world: World, other: World, chance: random.Random) -> Places:
+    """An entry of the audit topic is another one, whose row retention took."""
+    at = chance.randrange(retire(world, chance))
+    world.published[at] = encode_entry(replace(world.entries[at], worker="nobody"))
+    return [(span(world.entries[at]), span(world.entries[at + 1]))]
+
+
+def delete_published(world: World, other: World, chance: random.Random) -> Places:
+    """An entry of the audit topic is gone, whose row retention took."""
+    at = chance.randrange(retire(world, chance))
+    gone = world.entries[at].first_offset
+    del world.published[at]
+    return [tuple((run.first_offset, run.last_offset) for run in world.retired if run.first_offset <= gone <= run.last_offset)]
+
+
+def retire(world: World, chance: random.Random, most: int = 5) -> int:
+    """Takes rows out as retention does, with one receipt or two; gives how many."""
+    count = chance.randint(1, most)
+    cut = chance.randrange(count)
+    world.retired = [receipt(part) for part in (world.entries[:cut], world.entries[cut:count]) if part]
+    world.rows = list(world.entries[count:])
+    return count
+
+
 def span(entry: AuditEntry) -> Span:
     return entry.first_offset, entry.last_offset
 
@@ -304,6 +358,8 @@ KINDS: dict[str, Callable[[World, World, random.Random], Places]] = {
     **{f"{tamper.__name__} rows": with_rows(tamper, fitting=False) for tamper in ENTRIES},
     **{f"{tamper.__name__} rows, with hashes that fit": with_rows(tamper, fitting=True) for tamper in ENTRIES},
     **{f"{tamper.__name__} entries everywhere": with_everything(tamper) for tamper in ENTRIES},
+    **{f"{tamper.__name__} rows behind what was retired": behind_what_was_retired(tamper) for tamper in ENTRIES},
     **{tamper.__name__: with_records(tamper) for tamper in RECORDS},
+    **{tamper.__name__: tamper for tamper in (edit_receipt, edit_published, delete_published)},
     "edit records and all that tells of them": with_records_and_roots,
 }

@@ -14,10 +14,10 @@ from cdc_masker.audit.records import RawLog
 from cdc_masker.audit.verifying import Copy, verify
 from cdc_masker.events import Acceptance, AuditEntry, Fate
 from cdc_masker.evidence import decode_entry, encode_entry, head_of
-from cdc_masker.exports import Exporter, Run
+from cdc_masker.exports import Run
 from cdc_masker.heads import Head
 from cdc_masker.ports import Unreadable
-from tests.copies import World, event, verify_lives
+from tests.copies import World, event, receipt, verify_lives
 from tests.entries import chained
 
 Tampering = Callable[[World], object]
@@ -232,18 +232,9 @@ def test_an_untouched_chain_agrees_with_its_checkpoint() -> None:
     assert world.find().findings == []
 
 
-def retired(world: World, first: int, last: int) -> Run:
-    """What the receipt of retention says of these entries."""
-    exporter = Exporter("2027-01")
-    for entry in world.entries[first : last + 1]:
-        exporter.line(entry)
-    (run,) = exporter.manifest().runs
-    return run
-
-
 def test_entries_that_retention_took_are_told_by_its_receipts() -> None:
     world = World.make()
-    world.retired = [retired(world, 0, 0), retired(world, 1, 2)]
+    world.retired = [receipt(world.entries[:1]), receipt(world.entries[1:3])]
     del world.rows[:3]
     report = world.find()
     assert report.findings == []
@@ -266,14 +257,14 @@ def test_a_receipt_has_to_tell_of_what_the_audit_topic_holds(
     forge: Callable[[Run], Run], expected: set[tuple[str, int | None]]
 ) -> None:
     world = World.make()
-    world.retired = [forge(retired(world, 0, 2))]
+    world.retired = [forge(receipt(world.entries[:3]))]
     del world.rows[:3]
     assert places(world.find()) == expected
 
 
 def test_entries_that_neither_the_audit_topic_nor_the_catalog_has_any_more_are_counted() -> None:
     world = World.make()
-    world.retired = [retired(world, 0, 1), retired(world, 2, 3)]
+    world.retired = [receipt(world.entries[:2]), receipt(world.entries[2:4])]
     del world.rows[:4]
     for gone, counted in ((3, 3), (2, 2), (1, 1)):
         report = Report()
@@ -287,7 +278,7 @@ def test_entries_that_neither_the_audit_topic_nor_the_catalog_has_any_more_are_c
 
 def test_an_export_has_to_be_what_the_receipt_tells_of() -> None:
     world = World.make()
-    world.retired = [retired(world, 0, 2)]
+    world.retired = [receipt(world.entries[:3])]
     assert world.find().findings == []  # the rows come from an export
     world.retired = [replace(world.retired[0], head="sha256:00")]
     assert places(world.find()) == {("checkpoint", 29)}
@@ -295,7 +286,7 @@ def test_an_export_has_to_be_what_the_receipt_tells_of() -> None:
 
 def test_a_checkpoint_from_before_what_retention_took_is_counted() -> None:
     world = World.make()
-    world.retired = [retired(world, 0, 2)]
+    world.retired = [receipt(world.entries[:3])]
     world.told = [Told("a checkpoint", Head(19, head_of(world.entries[1])))]
     del world.rows[:3]
     report = world.find()

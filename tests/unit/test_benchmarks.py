@@ -212,7 +212,7 @@ ROUNDS = [
     for worker, streams in ((80, 100), (90, 120), (10, 50))
 ]
 PROOFS = [{"core_us": 300.0, "evidence_us": 20.0}]
-ABOUT = {
+ABOUT: dict[str, Any] = {
     "commit": "abc",
     "core": "auto",
     "machine": {"cores": 2, "cpu": "a processor", "memory_gib": 8, "system": "Linux", "load_before": [0.1, 0.1, 0.1]},
@@ -254,6 +254,8 @@ def test_the_page_has_the_last_table_only() -> None:
     once = with_table(page, document(ABOUT, ROUNDS, PROOFS))
     assert once.startswith("above\n") and once.endswith("below\n") and "old" not in once and "Commit abc" in once
     assert with_table(once, document(ABOUT, ROUNDS, PROOFS)) == once
+    busy = {**ABOUT, "machine": {**ABOUT["machine"], "load_before": [3.0, 0.1, 0.1]}}
+    assert "had other work" not in once and "had other work" in with_table(page, document(busy, ROUNDS, PROOFS))
     with pytest.raises(ValueError, match="has no"):
         with_table("nothing", document(ABOUT, ROUNDS, []))
 
@@ -262,8 +264,9 @@ def test_events_are_as_many_as_there_is_time_for() -> None:
     slow, fast = [(5_000.0, 20.0, False)] * 4, [(90_000.0, 20.0, False)] * 4
     assert events_that_fit(slow, 3, 100) == 100_000
     assert events_that_fit(slow, 3, 1000) < events_that_fit(fast, 3, 1000) <= events_that_fit(fast, 3, 9000) == 2_000_000
-    count = events_that_fit(fast, 3, 1000)
-    assert 3 * (4 * 20 + 4 * count / 90_000) < 1000
+    count = events_that_fit(fast, 3, 500)
+    assert 400 < 3 * (4 * 20 + 4 * count / 90_000 + 4 * count / 100_000) + count / 40_000 < 500  # checking and loading, too
+    assert events_that_fit([*fast, (100.0, 60.0, True)], 3, 500) < count
 
 
 # What programs are made of
