@@ -34,6 +34,10 @@ CAPTURES = {
 }
 
 
+_SELDOM = EgressGuard(every=2)
+"""Looks at no odd offset, so that what masks has to be right by itself."""
+
+
 def _customers(column: str, method: str, stated: str | None = None, path: str | None = None, **params: Any) -> Rule:
     return Rule(schema="crm", table="customers", column=column, type=stated, path=path, method=method, params=params)
 
@@ -84,7 +88,7 @@ def test_a_damaged_event_comes_out_the_same(case: Case, data: st.DataObject) -> 
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 8)))
     damaged = text[:start] + data.draw(st.sampled_from(_TROUBLE) | st.binary(max_size=4)) + text[end:]
-    both = Both(case.policy)
+    both = Both(case.policy, guard=_SELDOM)
     both.mask(case.record)
     both.mask(replace(case.record, key=damaged) if part == "key" else replace(case.record, value=damaged))
 
@@ -118,7 +122,7 @@ _SHORT = record(change("u", before=None, after=_ROW), {"id": 7})
 
 @pytest.mark.parametrize("start", range(0, len(_SHORT.value or b""), 100))
 def test_every_byte_changed_comes_out_the_same(start: int) -> None:
-    both, text = Both(_PEOPLE), _SHORT.value or b""
+    both, text = Both(_PEOPLE, guard=_SELDOM), _SHORT.value or b""
     both.mask(_SHORT)
     for place in range(start, min(start + 100, len(text))):
         for byte in b'"\\{}[],:0 9a-.\x00\xff':
@@ -136,7 +140,7 @@ def test_what_stands_around_a_text_comes_out_the_same(tail: bytes, with_schema: 
     if with_schema:
         schemas = {"id": {"type": "int32"}}
         event, key = described(envelope_schema(schemas), event), described(row_schema(schemas, "Key"), key)
-    both, whole = Both(_PEOPLE), record(event, key)
+    both, whole = Both(_PEOPLE, guard=_SELDOM), record(event, key)
     both.mask(whole)
     for part in ("key", "value"):
         text: bytes = getattr(whole, part)
