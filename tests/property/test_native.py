@@ -156,6 +156,26 @@ def test_deep_values_come_out_the_same(depth: int, opening: str, closing: str) -
     Both(_PEOPLE).mask(record(event, {"id": 7}))
 
 
+_TWICE = [
+    '{"x":1,"x":2}',
+    '[[{"x":1,"y":2,"x":1}]]',
+    '{"a":{"b":{"c":1,"c":1}}}',
+    '{"\\u0078":1,"x":2}',
+    '{"x":1,"y":{"x":1}}',
+    '{"":1,"":1}',
+]
+
+
+@pytest.mark.parametrize("text", _TWICE)
+def test_names_that_stand_twice_come_out_the_same(text: str) -> None:
+    both = Both(_PEOPLE, guard=_SELDOM)
+    event = compact(change("u", after={**_ROW, "place": "?"}))
+    both.mask(record(event.replace('"?"', text), {"id": 7}))
+    both.mask(record(event.replace('"?"', '1,"place":2'), {"id": 7}))
+    both.mask(record(event, f'{{"id":7,"other":{text}}}'))
+    both.mask(record(event, '{"id":7,"id":7}'))
+
+
 def test_many_members_come_out_the_same() -> None:
     both = Both(_PEOPLE)
     for count in (31, 32, 33, 200):
