@@ -11,7 +11,7 @@ use crate::stop::{mine, require, Mine};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -296,6 +296,9 @@ fn write_names(look: &mut Vec<u8>, row: &[Member<'_>]) {
     }
 }
 
+/// The names, none of which may stand twice: Python refuses such a row before it makes a plan.
 fn names<'a>(row: &[Member<'a>]) -> Mine<Vec<&'a str>> {
+    let distinct: HashSet<&[u8]> = row.iter().map(|member| member.name).collect();
+    require(distinct.len() == row.len())?;
     row.iter().map(|member| mine(std::str::from_utf8(member.name).ok())).collect()
 }
