@@ -176,6 +176,30 @@ def test_names_that_stand_twice_come_out_the_same(text: str) -> None:
     both.mask(record(event, '{"id":7,"id":7}'))
 
 
+_TEXTS = [
+    *(b'"%s"' % text for text in (
+        b"\\ud800", b"\\uDC00", b"\\ud83d\\ude00", b"\\ude00\\ud83d", b"\\u00zz", b"\\u12", b"\\x", b"\\",
+        b"\\u0000", b"\\/",
+        b"\\b\\f\\n\\r\\t", b"\\u00E9", b"\x00", b"\x1f", b"\x7f", b"\xc3\xa9", b"\xc3", b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80", b"a\nb",
+    )),
+    *b"01 -01 1. .5 1e 1E+5 1e- +1 - -a 0x1 1e999 -0 -0.0 00 0e0 1_0".split(),
+    *b"tru nulll nul True NaN Infinity -Infinity ' /**/1 1//".split(),
+    b"", b"[1,]", b"[,1]", b"[1 ,2]", b'{"a":1,}', b'{a:1}', b'{"a" :1}', b'{"a"}', b'{"a":}',
+    b"[", b"]", b"9" * 400, b"[" + b"1," * 400 + b"1]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["place", "other", "gone", "email", "number"])
+@pytest.mark.parametrize("guard", [_SELDOM, EgressGuard()], ids=["unguarded", "guarded"])
+def test_any_text_of_a_value_comes_out_the_same(column: str, guard: EgressGuard) -> None:
+    both = Both(_PEOPLE, guard=guard)
+    event = compact(change("u", after={**_ROW, column: "?"})).encode()
+    for text in _TEXTS:
+        both.mask(record(event.replace(b'"?"', text), {"id": 7}))
+        both.mask(record(event, b'{"id":%s}' % text))
+
+
 def test_many_members_come_out_the_same() -> None:
     both = Both(_PEOPLE)
     for count in (31, 32, 33, 200):
