@@ -11,8 +11,9 @@ __all__ = ["is_compiled"]
 
 
 def is_compiled(core: str) -> bool:
-    """Whether it is the compiled one, for `auto`, `native` or `python`. Raises `SetupError` where `native` is not there, and where
-    what is there is of another version: such a one might mask in another way.
+    """Whether it is the compiled one, for `auto`, `native` or `python`.
+
+    Raises `SetupError` where `native` is not there, and where what is there is of another version, which might mask otherwise.
     """
     if core == "python":
         return False
