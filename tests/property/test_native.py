@@ -203,6 +203,13 @@ def test_records_of_another_table_in_the_same_topic_have_their_own_plans() -> No
     both.mask(SHORT, other, replace(SHORT, offset=51), replace(SHORT, value=None, offset=52))
 
 
+def test_each_topic_has_its_own_plans() -> None:
+    """An undecided key gets tokens of its topic's own."""
+    both = Both(EMPTY)
+    for topic in ("shop.crm.people", "shop.crm.people2", "shop.crm.people"):
+        both.mask(replace(SHORT, topic=topic), replace(SHORT, topic=topic, value=None, offset=42))
+
+
 def test_what_is_learned_is_forgotten_when_it_is_too_much() -> None:
     both = Both(EMPTY)
     for number in range(20):

@@ -117,6 +117,15 @@ def test_any_text_of_a_value_comes_out_the_same(column: str, guard: EgressGuard)
         both.mask(record(event, b'{"id":%s}' % text))
 
 
+@pytest.mark.parametrize("text", [b'"\xc3\xa9"', b'"\xc3"', b'"\xff"', b'"\xed\xa0\x80"', b'{"\xc3":1}'])
+def test_bytes_beside_a_schema_come_out_the_same(text: bytes) -> None:
+    schema = envelope_schema({"id": {"type": "int32"}, "place": {"type": "string"}})
+    event = compact(described(schema, change("u", after={"id": 7, "place": "?"}))).encode()
+    both = Both(PEOPLE, guard=SELDOM)
+    for changed in (event, event.replace(b'"?"', text), event.replace(b'"version":2', b'"doc":%s' % text)):
+        both.mask(record(changed))
+
+
 def test_many_members_come_out_the_same() -> None:
     both = Both(PEOPLE)
     for count in (31, 32, 33, 200):
