@@ -45,15 +45,23 @@ def ratios(rates: Mapping[str, Sequence[float]], worker_us: Sequence[float], evi
 def document(
     about: Mapping[str, Any], rounds: Sequence[Sequence[Mapping[str, Any]]], proofs: Sequence[Mapping[str, float]]
 ) -> dict[str, Any]:
-    """The whole result as JSON: `about` the machine, each figure of each round, and what evidence cost in the core."""
+    """The whole result as JSON: `about` the machine, each figure of each round, and what evidence cost in the core. Ratios are
+    there of whole runs, of their second halves, and of events in a second of the program's own processor time.
+    """
     rates, later_rates = _by_program(rounds, "rate"), _by_program(rounds, "later_rate")
-    worker_us = [_cpu_us(figure, "program") for figures in rounds for figure in figures if figure["program"] == "worker"]
+    cpu_us: dict[str, list[float]] = defaultdict(list)
+    for figures in rounds:
+        for figure in figures:
+            cpu_us[figure["program"]].append(_cpu_us(figure, "program"))
+    cpu_rates = {program: [1e6 / us for us in each if us > 0] for program, each in cpu_us.items()}
+    worker_us = cpu_us["worker"]
     evidence_us = [each["evidence_us"] for each in proofs]
     return {
         "format": 1,
         **about,
         "ratios": ratios(rates, worker_us, evidence_us),
         "later_ratios": ratios(later_rates, worker_us, evidence_us),
+        "cpu_ratios": ratios(cpu_rates, worker_us, evidence_us),
         "programs": {program: _summary(program, rounds) for program in rates},
         "proofs": list(proofs),
         "rounds": [list(each) for each in rounds],
@@ -71,9 +79,10 @@ def table(document: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         extent = f"{each['lowest']:,.0f} to {each['highest']:,.0f}"
         rates = f"{each['events']:,} | {each['median']:,.0f} | {extent} | {each['later_median']:,.0f}"
         lines.append(f"| {titles.get(program, program)} | {rates} | {costs} |")
-    lines += ["", "| ratio | | second half | what it says |", "| --- | ---: | ---: | --- |"]
-    later = document["later_ratios"]
-    lines += [f"| `{name}` | {value:.3f} | {later[name]:.3f} | {RATIOS[name]} |" for name, value in document["ratios"].items()]
+    lines += ["", "| ratio | | second half | by CPU | what it says |", "| --- | ---: | ---: | ---: | --- |"]
+    for name, value in document["ratios"].items():
+        others = f"{document['later_ratios'][name]:.3f} | {document['cpu_ratios'][name]:.3f}"
+        lines.append(f"| `{name}` | {value:.3f} | {others} | {RATIOS[name]} |")
     return "\n".join(lines)
 
 

@@ -83,15 +83,18 @@ async def observe(
 
 
 def between(samples: Sequence[Sample]) -> tuple[Sample, Sample, Sample]:
-    """The sample after the first that shows something new, one half way from there to the last, and the last.
-
-    Raises `Stuck` when there are too few of them.
+    """The first sample in which every partition has more than when the group was there, one half way from it to the last, and
+    the last. So it is left out that a process which joins later has the partitions shared anew. Raises `Stuck` when too little
+    comes after it.
     """
-    if len(samples) < 4:
-        raise Stuck("it was done before all of its processes were there; take more events")
-    first, last = samples[1], samples[-1]
+    begun = samples[0].ends
+    moved = [all(end > start for end, start in zip(sample.ends, begun, strict=True)) for sample in samples]
+    timed = samples[moved.index(True) :] if any(moved) else []
+    if len(timed) < 3:
+        raise Stuck("it was done too soon after all of its processes were there; take more events")
+    first, last = timed[0], timed[-1]
     middle = (sum(first.ends) + sum(last.ends)) / 2
-    return first, next((sample for sample in samples[1:-1] if sum(sample.ends) >= middle), samples[-2]), last
+    return first, next((sample for sample in timed[:-1] if sum(sample.ends) >= middle), timed[-2]), last
 
 
 def _check(alive: Callable[[], bool], deadline: float, what: str) -> None:

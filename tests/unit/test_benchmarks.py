@@ -182,18 +182,27 @@ def sample(seconds: float, *ends: int, used: float = 0.0) -> Sample:
     return Sample(seconds, ends, {"program": used})
 
 
-def test_a_run_is_timed_from_what_it_first_wrote_to_the_last() -> None:
-    samples = [sample(1, 0, 0), sample(2, 60, 40, used=1), sample(3, 160, 40), sample(5, 300, 200, used=3)]
+def test_a_run_is_timed_from_when_every_partition_moves_to_the_last_record() -> None:
+    samples = [
+        sample(1, 50, 10),
+        sample(1.5, 70, 10),
+        sample(2, 80, 20, used=1),
+        sample(3, 160, 40),
+        sample(5, 300, 200, used=3),
+    ]
     first, half, last = between(samples)
-    assert (first, half, last) == (samples[1], samples[2], samples[3])
+    assert (first, half, last) == (samples[2], samples[3], samples[4])
     figure = Figure.of("worker", 490, (first, half, last), (100, 190))
     assert (figure.timed, figure.seconds, figure.rate, figure.later_rate) == (390, 3, 130, 150)
     assert figure.cpu == {"program": 2}
 
 
-def test_a_run_that_was_over_too_soon_gives_no_figure() -> None:
+@pytest.mark.parametrize(
+    "ends", [[(50, 50), (100, 100)], [(50, 50), (60, 50), (100, 50), (110, 50)], [(50, 50), (60, 60), (99, 99)]]
+)
+def test_a_run_that_was_over_too_soon_gives_no_figure(ends: list[tuple[int, int]]) -> None:
     with pytest.raises(Stuck, match="take more events"):
-        between([sample(1, 50, 50), sample(2, 100, 100)])
+        between([sample(seconds, *each) for seconds, each in enumerate(ends)])
 
 
 def figure(program: str, rate: float) -> dict[str, Any]:
@@ -230,7 +239,8 @@ def test_ratios_are_of_medians() -> None:
         "audit_cost": 0.01,  # of the worker's 2,000 µs
         "guard_cost": 0.36,
     }
-    assert set(made["ratios"]) == set(RATIOS) == set(made["later_ratios"])
+    assert set(made["ratios"]) == set(RATIOS) == set(made["later_ratios"]) == set(made["cpu_ratios"])
+    assert made["cpu_ratios"]["faust_vs_loop"] == 1
     assert orjson.loads(orjson.dumps(made)) == made
 
 
@@ -246,7 +256,7 @@ def test_the_document_has_each_round_and_the_table_each_program() -> None:
     assert worker["cpu_us"] == {"program": 2000, "kafka": 1000, "postgres": 500}
     shown = table(made, {"worker": "one worker"})
     assert "| one worker | 1,000 | 80 | 10 to 90 | 160 | 2000.0 | 1000.0 | 500.0 |" in shown
-    assert "| `two_workers_vs_kafka_streams` | 1.500 | 1.500 |" in shown
+    assert "| `two_workers_vs_kafka_streams` | 1.500 | 1.500 | 1.000 |" in shown
 
 
 def test_the_page_has_the_last_table_only() -> None:
