@@ -5,6 +5,7 @@ UV ?= uv
 BIN := .venv/bin
 LOCK = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet pyproject.toml
 STAMP := .venv/.setup-is-done
+CLIPPY := PYO3_PYTHON=$(abspath $(BIN))/python cargo clippy --release --locked --quiet --manifest-path native/Cargo.toml
 
 .DEFAULT_GOAL := help
 
@@ -13,10 +14,10 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(STAMP) ## Make .venv from the lock file, fetch Kafka and Debezium; on Debian as root also install what is missing.
+setup: $(STAMP) ## Make .venv from the lock file, build the compiled core, fetch Kafka and Debezium; on Debian as root also install what is missing.
 
 # What is done is not done again until one of these changes; the second time needs no network.
-$(STAMP): requirements.lock pyproject.toml connectors/pom.xml scripts/setup
+$(STAMP): requirements.lock pyproject.toml connectors/pom.xml scripts/setup $(wildcard native/*.* native/src/*.rs)
 	@PYTHON="$(PYTHON)" scripts/setup
 	@touch $@
 
@@ -30,11 +31,14 @@ lint: setup ## Check style, types and the direction of imports.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --check --manifest-path native/Cargo.toml; fi
+	@if cargo clippy --version >/dev/null 2>&1; then set -x; $(CLIPPY) -- --deny warnings; fi
 
 .PHONY: format
 format: setup ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --manifest-path native/Cargo.toml; fi
 
 .PHONY: fuzz
 fuzz: setup ## Look for inputs that break the masker, 10 minutes or SECONDS; .fuzz keeps what was found.
@@ -85,5 +89,5 @@ lock: ## Resolve the dependencies anew into the lock files (needs uv).
 
 .PHONY: clean
 clean: ## Remove .venv and what the tools left here; the cache of jars stays.
-	rm -rf .venv .chaos .fuzz mutants dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv native/target .chaos .fuzz mutants dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

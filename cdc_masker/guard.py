@@ -96,7 +96,7 @@ class EgressGuard:
     """Looks at every `every`-th offset of each partition; 1 is all of them."""
 
     def __init__(self, every: int = 1) -> None:
-        self._every = every
+        self.every = every
         self._beginning = b""  # of the last value with a schema, up to its payload: those that follow mostly begin so, too
 
     def check(self, outcome: Outcome, rows: _Rows) -> None:
@@ -104,7 +104,7 @@ class EgressGuard:
 
         `rows` are the raw row images by their place; that of a flattened row is `WHOLE`.
         """
-        if outcome.value is None or outcome.offset % self._every:
+        if outcome.value is None or outcome.offset % self.every:
             return
         payload = self._payload(outcome.value)
         shown = {WHOLE: _row.decode(payload)} if WHOLE in rows else _images(payload)

@@ -97,6 +97,10 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="The worker's log: text, or one JSON object a line.")
     web_host: str = Field("127.0.0.1", description="Address of /metrics, /live and /ready.")
     web_port: int = Field(6066, ge=1, le=65535, description="Port of /metrics, /live and /ready.")
+    core: Literal["auto", "native", "python"] = Field(
+        "auto",
+        description="What masks: the compiled core (native) or Python's; auto takes the compiled one where it is installed.",
+    )
     batch_records: int = Field(2000, ge=1, le=100_000, description="Most records in one batch, which is one transaction.")
     fetch_bytes: int = Field(
         4 << 20, ge=1 << 16, description="Bytes of records at which a batch ends, and most of one fetch from one partition."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from cdc_masker import settings
+from cdc_masker import cores, settings
 from cdc_masker.doctor import Severity, examine
 
 __all__ = ["doctor"]
@@ -20,7 +21,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 
     Exit code 0: no error, though there may be warnings; 1: an error; 2: something could not be looked at.
     """
-    found = asyncio.run(examine(settings.load()))
+    current = settings.load()
+    core = "compiled" if cores.is_compiled(current.core) else "Python"
+    print(f"workers with these settings mask with the {core} core", file=sys.stderr)
+    found = asyncio.run(examine(current))
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
     else:

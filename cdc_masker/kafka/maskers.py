@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from cdc_masker import metrics, plugins
+from cdc_masker import cores, metrics, plugins
 from cdc_masker.batches import MaskedBatch
 from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import Fate, Note
@@ -43,6 +43,7 @@ class Maskers:
         self._source = source
         self._keys = keys
         self._known = plugins.methods(settings)
+        self._native = cores.is_compiled(settings.core)
         self._policy = policy
         self._maskers: dict[tuple[int, int], Masker] = {}
         self._beginnings = {EMPTY.version: EMPTY, policy.version: policy}
@@ -52,6 +53,7 @@ class Maskers:
         self._told: dict[tuple[str, str], set[str]] = {}
         self._misfits: dict[tuple[str, str], set[str]] = {}
         self._quarantined: dict[tuple[str, int, Reason], tuple[Note, int]] = {}
+        logger.info("masking with the %s core", "compiled" if self._native else "Python")
         self.get(1 << 20, policy)  # so that a policy that does not compile is refused here
         metrics.POLICY_VERSION.set(policy.version)
         metrics.KEY_EPOCH.set(policy.key_epoch)
@@ -198,6 +200,7 @@ class Maskers:
             max_record_bytes=largest,
             guard=EgressGuard(self._settings.guard_every),
             known=self._known,
+            native=self._native,
         )
 
 

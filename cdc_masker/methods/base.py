@@ -24,6 +24,7 @@ import orjson
 from cdc_masker.errors import PolicyError
 from cdc_masker.events import Treatment
 from cdc_masker.kinds import Kind, kind_of
+from cdc_masker.methods.recipes import Recipe
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type, neutral
 
@@ -226,12 +227,14 @@ class Compute:
 
     `may_return_input`: a value can come out as it went in, because that is what the method does with some.
     `may_return_number`: a number can, as a permutation maps one of all numbers to itself, on average.
+    `recipe`: the function as data, for common values, where it can be said so.
     """
 
     function: Callable[[Any], Any]
     type: Type | None
     may_return_input: bool = False
     may_return_number: bool = False
+    recipe: Recipe | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

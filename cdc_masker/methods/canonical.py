@@ -29,7 +29,7 @@ from cdc_masker.methods.subjects import Keyed
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type, from_postgres
 
-__all__ = ["INEXACT", "Form", "Joining", "check_domain", "form_of", "integers", "reader"]
+__all__ = ["INEXACT", "Form", "Joining", "check_domain", "form_of", "integers", "joins", "reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def check_domain(domain: Domain) -> None:
 
 def reader(form: Form, type_: Type | None) -> Callable[[Any], bytes]:
     """From a value of a column of that type to its form, as bytes."""
-    if not _joins(form, type_):
+    if not joins(form, type_):
         return _refuse
     match form.kind:
         case Kind.TEXT:
@@ -110,7 +110,7 @@ def reader(form: Form, type_: Type | None) -> Callable[[Any], bytes]:
 
 def integers(form: Form, type_: Type | None) -> Callable[[Any], int]:
     """From a value of a column of that type to its form, an integer of `form.bits` bits in two's complement."""
-    if not _joins(form, type_):
+    if not joins(form, type_):
         return _refuse
     half = 1 << (form.bits - 1)
     number = _numbers(type_)
@@ -126,7 +126,8 @@ def integers(form: Form, type_: Type | None) -> Callable[[Any], int]:
     return read
 
 
-def _joins(form: Form, type_: Type | None) -> bool:
+def joins(form: Form, type_: Type | None) -> bool:
+    """Whether values of a column of that type can have the form."""
     return type_ is None or kind_of(type_) in _JOINING[form.kind]
 
 

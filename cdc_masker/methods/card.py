@@ -14,6 +14,7 @@ import msgspec
 
 from cdc_masker.errors import PolicyError
 from cdc_masker.methods.base import Disclosure, Misfit, Unmaskable
+from cdc_masker.methods.recipes import CardEnds, Recipe
 from cdc_masker.methods.texts import DigitMask, TextMethod
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type
@@ -66,3 +67,6 @@ class Card(TextMethod, frozen=True):
             return "".join(written)
 
         return masked
+
+    def recipe(self) -> Recipe:
+        return CardEnds(self.first, self.last, self.mask)

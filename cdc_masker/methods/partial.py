@@ -10,6 +10,7 @@ import msgspec
 from cdc_masker.errors import PolicyError
 from cdc_masker.kinds import Kind
 from cdc_masker.methods.base import Disclosure
+from cdc_masker.methods.recipes import Ends, Recipe, Start
 from cdc_masker.methods.texts import Mask, TextMethod
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type
@@ -35,6 +36,9 @@ class Truncate(TextMethod, frozen=True):
     def masking(self) -> Callable[[str], str]:
         length = self.length
         return lambda text: text[:length]
+
+    def recipe(self) -> Recipe:
+        return Start(self.length)
 
 
 class Partial(TextMethod, frozen=True):
@@ -72,3 +76,6 @@ class Partial(TextMethod, frozen=True):
             return text[:first] + mask * hidden + text[len(text) - last :]
 
         return masked
+
+    def recipe(self) -> Recipe:
+        return Ends(self.first, self.last, self.mask)

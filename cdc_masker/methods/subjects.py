@@ -16,6 +16,7 @@ import msgspec
 
 from cdc_masker.errors import PolicyError
 from cdc_masker.methods.base import Column, Compute, Context, Contextual, Keys, Method
+from cdc_masker.methods.recipes import Recipe
 from cdc_masker.policies import Domain
 from cdc_masker.schemas import Type
 
@@ -49,12 +50,16 @@ class Keyed(Method, frozen=True):
         *,
         may_return_input: bool = False,
         may_return_number: bool = False,
+        describe: Callable[..., Recipe | None] = lambda *_: None,
     ) -> Compute | Contextual:
-        """The transform by what `make` gives for the keys of these purposes: the domain's, or for each value its subject's."""
+        """The transform by what `make` gives for the keys of these purposes: the domain's, or for each value its subject's.
+
+        `describe` gives the recipe of the same function for the same keys.
+        """
         space, subject = column.space(self.domain), self.subject
         if subject is None:
-            function = make(*(column.key(keys, purpose, space) for purpose in purposes))
-            return Compute(function, output, may_return_input, may_return_number)
+            derived_keys = [column.key(keys, purpose, space) for purpose in purposes]
+            return Compute(make(*derived_keys), output, may_return_input, may_return_number, describe(*derived_keys))
 
         def masked(value: Any, context: Context) -> Any:
             own = context.subject_key(space.name, subject)

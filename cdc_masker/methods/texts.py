@@ -9,6 +9,7 @@ import msgspec
 
 from cdc_masker.kinds import Kind
 from cdc_masker.methods.base import Column, Compute, Keys, Method, Transform, Unmaskable, redaction
+from cdc_masker.methods.recipes import Recipe
 
 __all__ = ["DigitMask", "Mask", "TextMethod"]
 
@@ -34,8 +35,12 @@ class TextMethod(Method, frozen=True):
             return masked(value)
 
         # Part of an enum's label is no label: the output of an enum is a plain string.
-        return Compute(function, redaction(column.type).type, self.may_return_input)
+        return Compute(function, redaction(column.type).type, self.may_return_input, recipe=self.recipe())
 
     def masking(self) -> Callable[[str], str]:
         """The function from a text to what is shown of it. It raises `Unmaskable`."""
         raise NotImplementedError
+
+    def recipe(self) -> Recipe | None:
+        """The same function as data, where it can be said so."""
+        return None

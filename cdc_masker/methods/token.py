@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from cdc_masker.kinds import Kind
+from cdc_masker.kinds import Kind, kind_of
 from cdc_masker.methods import ff1
 from cdc_masker.methods.base import Column, Disclosure, Keys, Transform, Uniqueness
-from cdc_masker.methods.canonical import Form, Joining, integers, reader
+from cdc_masker.methods.canonical import Form, Joining, integers, joins, reader
+from cdc_masker.methods.recipes import Hashed, Permuted, Tokens
 from cdc_masker.schemas import Type
 
 __all__ = ["Tokenize", "digests", "named"]
@@ -47,9 +49,33 @@ class Tokenize(Joining, frozen=True):
                 return _integer_token(permuting, domain, form, type_)
             return (_uuid_token if form.kind is Kind.UUID else _text_token)(hashing, domain, reader(form, type_))
 
+        def describe(hashing: bytes, permuting: bytes) -> Tokens | None:
+            return _recipe(hashing, permuting, domain, form, type_)
+
         # Two algorithms never share a key.
         purposes = (self.name, f"{self.name}.integer")
-        return self.keyed(column, keys, purposes, make, _output(form, type_), may_return_number=True)
+        return self.keyed(column, keys, purposes, make, _output(form, type_), may_return_number=True, describe=describe)
+
+
+def _recipe(hashing: bytes, permuting: bytes, domain: str, form: Form | None, type_: Type | None) -> Tokens | None:
+    """What `Tokenize` does with strings of ASCII characters, which are in NFC, and with integers."""
+    text, permuted = Hashed("text", hashing, named(domain)), Permuted(permuting, domain.encode(), 64)
+    if form is None:
+        return Tokens(text, permuted)
+    if not joins(form, type_):
+        return None
+    of_integers = type_ is None or kind_of(type_) is Kind.INTEGER
+    of_strings = type_ is None or not of_integers
+    match form.kind:
+        case Kind.TEXT:
+            string = Hashed("folded" if form.fold else "text", hashing, named(domain))
+            return Tokens(string if of_strings else None, text if of_integers else None)
+        case Kind.UUID:
+            return Tokens(Hashed("uuid", hashing, named(domain)), None)
+        case Kind.INTEGER if of_integers:
+            return Tokens(None, replace(permuted, bits=form.bits))
+        case _:
+            return None
 
 
 def _output(form: Form | None, type_: Type | None) -> Type | None:

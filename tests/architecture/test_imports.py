@@ -43,6 +43,7 @@ CORE = [
     "subjects",
     "reveal",
     "plans",
+    "native",
     "pipeline",
 ]
 IMPURE = {"logging", "asyncio", "faust", "sqlalchemy", "time", "random", "secrets", "socket", "os", "threading", "subprocess"}

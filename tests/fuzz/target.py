@@ -1,4 +1,5 @@
-"""The fuzz target: whatever bytes a record has, it gets one outcome, and a canary in a masked column is not in it.
+"""The fuzz target: whatever bytes a record has, it gets one outcome, and a canary in a masked column is not in it. Both cores
+say the same.
 
     python -m tests.fuzz.target [DIRECTORY] [libFuzzer options]
 
@@ -21,6 +22,7 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["cdc_masker"]):
+    from cdc_masker.batches import gathered
     from cdc_masker.codecs.capture import decode_line
     from cdc_masker.events import Fate, Outcome, Record
     from cdc_masker.pipeline import Masker
@@ -84,6 +86,7 @@ POLICY = Policy.of(
     envelopes=[EnvelopeShape(topic=FLATTENED, shape="flattened", schema="crm", table="customers")],
 )
 MASKER = Masker(POLICY, KEYS)
+NATIVE = Masker(POLICY, KEYS, native=True)
 # Columns that no capture has, for the methods that are for them.
 ADDED = b'"age":93,"home":{"x":13.4,"y":52.5,"wkb":"AQEAAADNzMzMzMwqQAAAAAAAQEpA","srid":4326},"zip":"94105","notes":'
 
@@ -125,6 +128,8 @@ def check(data: bytes) -> None:
     )
     outcome = MASKER.mask(record, _Subjects())
     assert isinstance(outcome, Outcome)
+    ours, theirs = gathered([outcome]), NATIVE.mask_batch([record], _Subjects())
+    assert (theirs.rows, theirs.leaves, theirs.notes) == (ours.rows, ours.leaves, ours.notes), "the compiled core differs"
     assert (outcome.fate is Fate.QUARANTINED) == (outcome.reason is not None) == (not outcome.published)
     written = [outcome.key or b"", outcome.value or b"", *(value or b"" for _, value in outcome.headers)]
     assert outcome.published or written == [b"", b""]

@@ -14,10 +14,10 @@ from cdc_masker.keys.keyring import RootKey
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 
-__all__ = ["CASES", "Case", "masked"]
+__all__ = ["CASES", "EXAMPLES", "Case", "masked"]
 
 _HERE = Path(__file__).resolve().parent
-_EXAMPLES = _HERE.parent.parent / "examples"
+EXAMPLES = _HERE.parent.parent / "examples"
 
 
 class Case(NamedTuple):
@@ -33,15 +33,15 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("shop", _EXAMPLES / "shop.jsonl", with_policy=True),
-    Case("shop-schemas", _EXAMPLES / "shop-schemas.jsonl", with_policy=True),
-    Case("shop-default", _EXAMPLES / "shop.jsonl", with_policy=False),
+    Case("shop", EXAMPLES / "shop.jsonl", with_policy=True),
+    Case("shop-schemas", EXAMPLES / "shop-schemas.jsonl", with_policy=True),
+    Case("shop-default", EXAMPLES / "shop.jsonl", with_policy=False),
 ]
 
 
 def masked(case: Case) -> bytes:
     """The outcome lines of a case, with a key that is no secret."""
-    policy = Policy.from_document((_EXAMPLES / "shop-policy.json").read_bytes()) if case.with_policy else EMPTY
+    policy = Policy.from_document((EXAMPLES / "shop-policy.json").read_bytes()) if case.with_policy else EMPTY
     masker = Masker(policy, Keyring.of([RootKey(id="golden", epoch=1, root=bytes(range(32)))]))
     with case.capture.open("rb") as lines:
         return b"".join(encode_outcome(masker.mask(decode_line(line))) + b"\n" for line in lines)

@@ -14,6 +14,7 @@ from cdc_masker.events import Fate, Outcome, Record
 from cdc_masker.methods import UNCHANGED
 from cdc_masker.pipeline import Masker
 from cdc_masker.schemas import Type, from_connect
+from tests.property.cores import Both
 from tests.unit.building import KEYS, compact, payload
 from tests.unit.connect_json import misfits
 from tests.zoo.animals import ANIMALS, LABELS, seed
@@ -93,6 +94,14 @@ def test_the_connector_represents_each_type_as_the_page_says(described: Capture)
         if animal.written:
             expected = replace(represented(animal, MODES[described.mode]), optional=True)
             assert from_connect(real[animal.name]) == expected, animal.name
+
+
+def test_both_cores_mask_each_record_alike(capture: Capture, policy: str) -> None:
+    both = Both(POLICIES[policy], max_record_bytes=8_000_000)
+    for record in capture.records():
+        both.mask(record)
+    rows = [record for record in capture.records() if record.topic == "zoo.Type_Zoo" and record.value]
+    assert any(both.own(rows))
 
 
 def test_each_record_has_the_outcome_that_its_kind_has(capture: Capture, policy: str, masked: Masked) -> None:

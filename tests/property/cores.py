@@ -1,0 +1,56 @@
+"""Both cores side by side: whatever a record is, the compiled one has to give what the Python one gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cdc_masker.batches import MaskedBatch
+from cdc_masker.events import Record
+from cdc_masker.methods import METHODS, Method
+from cdc_masker.pipeline import Masker
+from cdc_masker.policies import Policy
+from tests.unit.building import KEYS
+
+__all__ = ["Both"]
+
+
+class _Subjects:
+    """Gives every subject a key."""
+
+    def key(self, domain: str, subject: str, topic: str, partition: int, offset: int) -> bytes:
+        return hashlib.sha256(f"{domain} {subject}".encode()).digest()
+
+
+class Both:
+    """Both cores under one policy. What one of them learns, it keeps from record to record, as in a worker."""
+
+    def __init__(self, policy: Policy, *, known: Mapping[str, type[Method]] = METHODS, **options: Any) -> None:
+        self.python = Masker(policy, KEYS, known=known, **options)
+        self.native = Masker(policy, KEYS, known=known, native=True, **options)
+
+    def mask(self, *records: Record) -> MaskedBatch:
+        """What becomes of a batch; raises `AssertionError` unless that is the same from both."""
+        subjects = _Subjects()
+        expected, found = self.python.mask_batch(records, subjects), self.native.mask_batch(records, subjects)
+        for part in ("offsets", "rows", "leaves", "notes", "fates", "misfits"):
+            assert getattr(found, part) == getattr(expected, part), part
+        assert _treated(found) == _treated(expected)
+        assert self.native.undecided() == self.python.undecided()
+        assert self.native.collapsed() == self.python.collapsed()
+        return found
+
+    def own(self, records: Sequence[Record]) -> list[bool]:
+        """Which of them the compiled core masks itself."""
+        assert self.native._native is not None
+        return self.native._native.masks(records, _Subjects())
+
+
+def _treated(batch: MaskedBatch) -> Counter[Any]:
+    """How often each column was treated how: treatments are compared by identity, and each masker has its own."""
+    counts: Counter[Any] = Counter()
+    for treatment, count in batch.treatments.items():
+        counts[treatment.table, treatment.columns] += count
+    return counts
