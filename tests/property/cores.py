@@ -9,12 +9,44 @@ from typing import Any
 
 from cdc_masker.batches import MaskedBatch
 from cdc_masker.events import Record
+from cdc_masker.guard import EgressGuard
 from cdc_masker.methods import METHODS, Method
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
-from tests.unit.building import KEYS
+from tests.unit.building import KEYS, change, record, rule
 
-__all__ = ["Both"]
+__all__ = ["PEOPLE", "ROW", "SELDOM", "SHORT", "Both"]
+
+
+PEOPLE = Policy.of(
+    1,
+    rules=[
+        rule("id", "keep"),
+        rule("email", "tokenize", domain="email"),
+        rule("number", "tokenize", type="int8"),
+        rule("ref", "tokenize", type="uuid"),
+        rule("name", "partial", first=1, last=1),
+        rule("code", "truncate", length=2),
+        rule("gone", "drop"),
+        rule("place", "keep"),
+    ],
+)
+ROW = {
+    "id": 7,
+    "email": "a.b@example.com",
+    "number": -12,
+    "ref": "93370f70-9f20-4a82-89ba-0f80e2dd4f58",
+    "name": "Ivan",
+    "code": "x12",
+    "gone": None,
+    "place": {"x": 1.5, "tags": ["a", 1]},
+    "other": "undecided",
+}
+SHORT = record(change("u", before=None, after=ROW), {"id": 7})
+"""An event of these people, in a table with a method of each kind."""
+
+SELDOM = EgressGuard(every=2)
+"""Looks at no odd offset, so that what masks has to be right by itself."""
 
 
 class _Subjects:

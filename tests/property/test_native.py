@@ -20,7 +20,7 @@ from cdc_masker.methods import UNCHANGED, MissingSubject
 from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule, TableDefault
 from cdc_masker.schemas import Type, to_connect
 from tests.golden.cases import EXAMPLES
-from tests.property.cores import Both
+from tests.property.cores import PEOPLE, ROW, SHORT, Both
 from tests.property.events import Case, cases
 from tests.property.samples import KNOWN, SAMPLES, Sample, taken
 from tests.unit.building import accepting, change, compact, described, envelope_schema, record, row_schema, rule, source
@@ -32,10 +32,6 @@ SHOP = Policy.from_document((EXAMPLES / "shop-policy.json").read_bytes())
 CAPTURES = {
     name: [*map(decode_line, (EXAMPLES / name).read_bytes().splitlines())] for name in ("shop.jsonl", "shop-schemas.jsonl")
 }
-
-
-_SELDOM = EgressGuard(every=2)
-"""Looks at no odd offset, so that what masks has to be right by itself."""
 
 
 def _customers(column: str, method: str, stated: str | None = None, path: str | None = None, **params: Any) -> Rule:
@@ -70,169 +66,6 @@ def test_any_event_comes_out_the_same(case: Case) -> None:
     both = Both(case.policy)
     for offset in (0, 7, 8):  # also once its look is known
         both.mask(replace(case.record, offset=offset))
-
-
-_TROUBLE = [
-    b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\\u00e9", b"\\ud800", b"\xff", b"\xc3\xa9", b"1e999", b"null", b"\x00",
-    b"\x1f", b"\x7f", b" ", b"-", b"0", b'"":0,', b'"a":{"b":1,"b":2},', b"1.0", b"-0", b"{}", b"[[]]", b"e", b"true",
-]  # fmt: skip
-
-
-@many
-@given(cases(), st.data())
-def test_a_damaged_event_comes_out_the_same(case: Case, data: st.DataObject) -> None:
-    part = data.draw(st.sampled_from(["key", "value", "value"]))
-    text: bytes | None = getattr(case.record, part)
-    if text is None:
-        return
-    start = data.draw(st.integers(0, len(text)))
-    end = data.draw(st.integers(start, min(len(text), start + 8)))
-    damaged = text[:start] + data.draw(st.sampled_from(_TROUBLE) | st.binary(max_size=4)) + text[end:]
-    both = Both(case.policy, guard=_SELDOM)
-    both.mask(case.record)
-    both.mask(replace(case.record, key=damaged) if part == "key" else replace(case.record, value=damaged))
-
-
-_PEOPLE = Policy.of(
-    1,
-    rules=[
-        rule("id", "keep"),
-        rule("email", "tokenize", domain="email"),
-        rule("number", "tokenize", type="int8"),
-        rule("ref", "tokenize", type="uuid"),
-        rule("name", "partial", first=1, last=1),
-        rule("code", "truncate", length=2),
-        rule("gone", "drop"),
-        rule("place", "keep"),
-    ],
-)
-_ROW = {
-    "id": 7,
-    "email": "a.b@example.com",
-    "number": -12,
-    "ref": "93370f70-9f20-4a82-89ba-0f80e2dd4f58",
-    "name": "Ivan",
-    "code": "x12",
-    "gone": None,
-    "place": {"x": 1.5, "tags": ["a", 1]},
-    "other": "undecided",
-}
-_SHORT = record(change("u", before=None, after=_ROW), {"id": 7})
-
-
-@pytest.mark.parametrize("start", range(0, len(_SHORT.value or b""), 100))
-def test_every_byte_changed_comes_out_the_same(start: int) -> None:
-    both, text = Both(_PEOPLE, guard=_SELDOM), _SHORT.value or b""
-    both.mask(_SHORT)
-    for place in range(start, min(start + 100, len(text))):
-        for byte in b'"\\{}[],:0 9a-.\x00\xff':
-            both.mask(replace(_SHORT, value=text[:place] + bytes([byte]) + text[place + 1 :]))
-        both.mask(replace(_SHORT, value=text[:place]))
-        both.mask(replace(_SHORT, value=text[:place] + text[place + 1 :]))
-        both.mask(replace(_SHORT, value=text[:place] + text[place : place + 1] + text[place:]))
-
-
-@pytest.mark.parametrize("tail", [b"x", b" ", b"}", b"{}", b",", b'"', b"\xff", b"\x00", b"\n"])
-@pytest.mark.parametrize("with_schema", [True, False])
-def test_what_stands_around_a_text_comes_out_the_same(tail: bytes, with_schema: bool) -> None:
-    event: Any = change("u", after={"id": 7})
-    key: Any = {"id": 7}
-    if with_schema:
-        schemas = {"id": {"type": "int32"}}
-        event, key = described(envelope_schema(schemas), event), described(row_schema(schemas, "Key"), key)
-    both, whole = Both(_PEOPLE, guard=_SELDOM), record(event, key)
-    both.mask(whole)
-    for part in ("key", "value"):
-        text: bytes = getattr(whole, part)
-        for changed in (text + tail, tail + text, text[:-1] + tail + text[-1:], text[:1] + tail + text[1:]):
-            both.mask(record(changed if part == "value" else event, changed if part == "key" else key))
-
-
-@pytest.mark.parametrize("depth", [1, 28, 29, 30, 31, 32, 33, 97, 98, 99, 100, 101])
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_deep_values_come_out_the_same(depth: int, opening: str, closing: str) -> None:
-    nested = opening * depth + "1" + closing * depth
-    event = compact(change("u", after={**_ROW, "place": "?"})).replace('"?"', nested)
-    Both(_PEOPLE).mask(record(event, {"id": 7}))
-
-
-_TWICE = [
-    '{"x":1,"x":2}',
-    '[[{"x":1,"y":2,"x":1}]]',
-    '{"a":{"b":{"c":1,"c":1}}}',
-    '{"\\u0078":1,"x":2}',
-    '{"x":1,"y":{"x":1}}',
-    '{"":1,"":1}',
-]
-
-
-@pytest.mark.parametrize("text", _TWICE)
-def test_names_that_stand_twice_come_out_the_same(text: str) -> None:
-    both = Both(_PEOPLE, guard=_SELDOM)
-    event = compact(change("u", after={**_ROW, "place": "?"}))
-    both.mask(record(event.replace('"?"', text), {"id": 7}))
-    both.mask(record(event.replace('"?"', '1,"place":2'), {"id": 7}))
-    both.mask(record(event, f'{{"id":7,"other":{text}}}'))
-    both.mask(record(event, '{"id":7,"id":7}'))
-
-
-_TEXTS = [
-    *(b'"%s"' % text for text in (
-        b"\\ud800", b"\\uDC00", b"\\ud83d\\ude00", b"\\ude00\\ud83d", b"\\u00zz", b"\\u12", b"\\x", b"\\",
-        b"\\u0000", b"\\/",
-        b"\\b\\f\\n\\r\\t", b"\\u00E9", b"\x00", b"\x1f", b"\x7f", b"\xc3\xa9", b"\xc3", b"\xed\xa0\x80",
-        b"\xf4\x90\x80\x80", b"a\nb",
-    )),
-    *b"01 -01 1. .5 1e 1E+5 1e- +1 - -a 0x1 1e999 -0 -0.0 00 0e0 1_0".split(),
-    *b"tru nulll nul True NaN Infinity -Infinity ' /**/1 1//".split(),
-    b"", b"[1,]", b"[,1]", b"[1 ,2]", b'{"a":1,}', b'{a:1}', b'{"a" :1}', b'{"a"}', b'{"a":}',
-    b"[", b"]", b"9" * 400, b"[" + b"1," * 400 + b"1]",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("column", ["place", "other", "gone", "email", "number"])
-@pytest.mark.parametrize("guard", [_SELDOM, EgressGuard()], ids=["unguarded", "guarded"])
-def test_any_text_of_a_value_comes_out_the_same(column: str, guard: EgressGuard) -> None:
-    both = Both(_PEOPLE, guard=guard)
-    event = compact(change("u", after={**_ROW, column: "?"})).encode()
-    for text in _TEXTS:
-        both.mask(record(event.replace(b'"?"', text), {"id": 7}))
-        both.mask(record(event, b'{"id":%s}' % text))
-
-
-def test_many_members_come_out_the_same() -> None:
-    both = Both(_PEOPLE)
-    for count in (31, 32, 33, 200):
-        place = {f"a{number}": number for number in range(count)}
-        both.mask(record(change("u", after={**_ROW, "place": place}), {"id": 7}))
-
-
-_MEMBERS = ["before", "after", "source", "transaction", "op", "ts_ms", "ts_us", "ts_ns", "query"]
-_scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["", "x", "é", '"', "\\", "\x7f", "\n"])
-)
-
-
-@many
-@given(
-    st.dictionaries(st.sampled_from([*source()]), _scalars, max_size=2),
-    st.dictionaries(st.sampled_from(_MEMBERS), _scalars | st.just({}), max_size=1),
-    st.sampled_from([None, {"id": "571:1", "total_order": 1, "data_collection_order": 2}, {"id": "a\\", "total_order": 1}]),
-    st.permutations(_MEMBERS),
-    st.booleans(),
-)
-def test_any_metadata_come_out_the_same(
-    block: dict[str, Any], members: dict[str, Any], transaction: Any, order: list[str], shuffled: bool
-) -> None:
-    event = change("u", after=_ROW, source=source(**block), transaction=transaction) | members
-    if shuffled:
-        event = {name: event[name] for name in order if name in event}
-    Both(_PEOPLE).mask(record(event, {"id": 7}))
 
 
 # Values, by every method
@@ -339,9 +172,9 @@ def test_changed_keys_come_out_the_same(other: bytes | None, described_key: bool
         for text in (other, other and b'{"schema":' + compact(schema).encode() + b',"payload":' + other + b"}"):
             key = described(schema, {"id": 7}) if described_key else {"id": 7}
             headers = (("a", b"x"), (name, text), (name, text))
-            for value in (change("u", after=_ROW), None):
+            for value in (change("u", after=ROW), None):
                 both.mask(record(value, key, headers=headers))
-            both.mask(record(change("u", after=_ROW), headers=headers))
+            both.mask(record(change("u", after=ROW), headers=headers))
 
 
 # Headers, sizes, tombstones
@@ -352,22 +185,22 @@ def test_changed_keys_come_out_the_same(other: bytes | None, described_key: bool
     st.lists(st.tuples(st.sampled_from(["a", "b", "é", "__debezium.oldkey"]), st.none() | st.sampled_from([b"", b"x", b"{}"])))
 )
 def test_headers_come_out_the_same(headers: list[tuple[str, bytes | None]]) -> None:
-    policy = Policy.of(1, rules=_PEOPLE.rules, headers=["a", "é"])
-    Both(policy).mask(replace(_SHORT, headers=tuple(headers)), replace(_SHORT, value=None, offset=42, headers=tuple(headers)))
+    policy = Policy.of(1, rules=PEOPLE.rules, headers=["a", "é"])
+    Both(policy).mask(replace(SHORT, headers=tuple(headers)), replace(SHORT, value=None, offset=42, headers=tuple(headers)))
 
 
 def test_a_record_is_as_large_as_it_may_be() -> None:
     fates = set()
     for size in range(600, 1000, 7):
-        fates |= {*Both(_PEOPLE, max_record_bytes=size).mask(_SHORT).fates}
+        fates |= {*Both(PEOPLE, max_record_bytes=size).mask(SHORT).fates}
     assert fates == {Fate.MASKED, Fate.QUARANTINED}
 
 
 def test_records_of_another_table_in_the_same_topic_have_their_own_plans() -> None:
-    both = Both(_PEOPLE)
-    other = record(change("u", source=source("others"), after=_ROW), {"id": 7}, offset=50)
-    assert both.own([_SHORT, other]) == [True, True]
-    both.mask(_SHORT, other, replace(_SHORT, offset=51), replace(_SHORT, value=None, offset=52))
+    both = Both(PEOPLE)
+    other = record(change("u", source=source("others"), after=ROW), {"id": 7}, offset=50)
+    assert both.own([SHORT, other]) == [True, True]
+    both.mask(SHORT, other, replace(SHORT, offset=51), replace(SHORT, value=None, offset=52))
 
 
 def test_what_is_learned_is_forgotten_when_it_is_too_much() -> None:
@@ -379,18 +212,18 @@ def test_what_is_learned_is_forgotten_when_it_is_too_much() -> None:
 
 def test_topics_of_other_shapes_are_left_to_python() -> None:
     shapes = [EnvelopeShape(topic="flat", shape="flattened", schema="crm", table="people")]
-    both = Both(Policy.of(1, rules=_PEOPLE.rules, envelopes=[*shapes, EnvelopeShape(topic="signals", shape="signals")]))
+    both = Both(Policy.of(1, rules=PEOPLE.rules, envelopes=[*shapes, EnvelopeShape(topic="signals", shape="signals")]))
     for topic in ("flat", "signals"):
-        here = replace(_SHORT, topic=topic)
+        here = replace(SHORT, topic=topic)
         assert both.own([here, replace(here, value=None)]) == [False, False]
-        both.mask(here, replace(here, value=None, offset=42), record(_ROW, {"id": 7}, topic=topic, offset=43))
+        both.mask(here, replace(here, value=None, offset=42), record(ROW, {"id": 7}, topic=topic, offset=43))
 
 
 def test_rows_keep_the_shape_in_which_their_topic_began() -> None:
     began = Policy.of(1, rules=[rule("email", "keep"), rule("name", "drop")])
-    both = Both(Policy.of(2, rules=_PEOPLE.rules), began=began)
-    assert both.own([_SHORT]) == [True]
-    both.mask(_SHORT)
+    both = Both(Policy.of(2, rules=PEOPLE.rules), began=began)
+    assert both.own([SHORT]) == [True]
+    both.mask(SHORT)
 
 
 def test_subjects_without_a_key_are_asked_for_by_both() -> None:
@@ -415,14 +248,14 @@ def test_subjects_without_a_key_are_asked_for_by_both() -> None:
 # The guard
 
 
-_EMAIL = compact(_ROW["email"]).encode()
+_EMAIL = compact(ROW["email"]).encode()
 
 
 @pytest.mark.parametrize("column", ["email", "ref", "gone", "other", "name", "id"])
 def test_what_a_wrong_compiled_core_shows_is_found_by_its_guard(column: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that writes the raw e-mail address into a column, for `id` into the key, too. Python masks the record then."""
-    both = Both(_PEOPLE)
-    assert both.own([_SHORT]) == [True]
+    both = Both(PEOPLE)
+    assert both.own([SHORT]) == [True]
     wrong = Cell.constant(_EMAIL)
 
     def row(plan: Any) -> Any:
@@ -431,10 +264,10 @@ def test_what_a_wrong_compiled_core_shows_is_found_by_its_guard(column: str, mon
         return Row(made, plan.treatment)
 
     monkeypatch.setattr(native, "_row", row)
-    both = Both(_PEOPLE)
-    assert both.own([_SHORT]) == [False]
-    both.mask(_SHORT)
-    assert Both(_PEOPLE, guard=EgressGuard(every=2)).own([_SHORT, replace(_SHORT, offset=42)]) == [True, False]
+    both = Both(PEOPLE)
+    assert both.own([SHORT]) == [False]
+    both.mask(SHORT)
+    assert Both(PEOPLE, guard=EgressGuard(every=2)).own([SHORT, replace(SHORT, offset=42)]) == [True, False]
 
 
 _LONG = st.sampled_from(["a text of some length", "another text of length", "short", "2026-11-21T06:21:11.496231Z"])
