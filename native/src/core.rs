@@ -321,7 +321,8 @@ impl<'py> Batch<'_, 'py> {
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let around: usize = named.iter().map(|(name, content)| name.len() + length(*content)).sum();
         require(length(key) + length(value) + around + FRAMING_BYTES <= core.most_bytes)?;
-        if let (Some(value), 0) = (value, taken.offset % core.guard_every) {
+        let passed_over = taken.offset.checked_rem(core.guard_every).map_or(false, |rest| rest != 0);
+        if let (Some(value), false) = (value, passed_over) {
             let mut beside = vec![key.unwrap_or(b"")];
             beside.extend(named.iter().map(|(_, content)| content.unwrap_or(b"")));
             require(!guard::suspects(value, masked.schema, &beside, &masked.rows))?;

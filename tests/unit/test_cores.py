@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 from importlib import import_module
-from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -20,20 +20,28 @@ from cdc_masker.testing import MemoryPolicies
 from tests.unit.building import KEYS
 
 
-def _not_there(_: str) -> ModuleSpec | None:
-    return None
+def _not_there(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 def test_the_compiled_core_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [cores.is_compiled(core) for core in ("auto", "native", "python")] == [True, True, False]
-    monkeypatch.setattr(cores, "find_spec", _not_there)
+    monkeypatch.setattr(cores, "version", _not_there)
     assert [cores.is_compiled(core) for core in ("auto", "python")] == [False, False]
 
 
 def test_one_that_is_asked_for_and_not_there_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "find_spec", _not_there)
-    with pytest.raises(SetupError, match="install cdc-masker-native, or set CDC_MASKER_CORE=python"):
+    monkeypatch.setattr(cores, "version", _not_there)
+    with pytest.raises(SetupError, match=r"not installed; install cdc-masker-native .*, or set CDC_MASKER_CORE=python"):
         cores.is_compiled("native")
+
+
+@pytest.mark.parametrize("core", ["auto", "native"])
+def test_one_of_another_version_is_refused(core: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "version", lambda _: "0.0.9")
+    with pytest.raises(SetupError, match=r"of version 0\.0\.9, and cdc-masker of"):
+        cores.is_compiled(core)
+    assert not cores.is_compiled("python")
 
 
 @pytest.mark.parametrize(("core", "told"), [("auto", "compiled"), ("native", "compiled"), ("python", "Python")])
