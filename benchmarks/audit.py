@@ -7,8 +7,9 @@ What is measured is time of the processor, and the fastest round counts, because
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from cdc_masker import evidence
 from cdc_masker.batches import gathered
@@ -28,7 +29,7 @@ def batch(name: str) -> list[Record]:
     with (_EXAMPLES / name).open("rb") as lines:
         captured = [decode_line(line) for line in lines]
     rows = [record for record in captured if record.topic == "shop.crm.customers" and record.value]
-    return [replace(rows[offset % len(rows)], partition=0, offset=offset) for offset in range(_RECORDS)]
+    return [structs.replace(rows[offset % len(rows)], partition=0, offset=offset) for offset in range(_RECORDS)]
 
 
 def proven(outcomes: list[Outcome], policy: Policy) -> str:

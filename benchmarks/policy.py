@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 
+from cdc_masker.cores import is_compiled
 from cdc_masker.guard import EgressGuard
 from cdc_masker.keys import new_keyring
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import Policy
+from cdc_masker.settings import load
 
 __all__ = ["CUSTOMERS", "masked", "masker", "operations"]
 
@@ -54,9 +56,10 @@ CUSTOMERS: dict[str, Any] = {
 
 
 def masker(document: Mapping[str, Any], *, guard_every: int = 1) -> Masker:
-    """What masks by that policy in memory, as a worker would."""
+    """What masks by that policy in memory, as a worker would: `CDC_MASKER_CORE` chooses its core."""
     policy = Policy.from_document(orjson.dumps(document))
-    return Masker(policy, new_keyring(), max_record_bytes=_LARGEST, guard=EgressGuard(guard_every))
+    guard = EgressGuard(guard_every)
+    return Masker(policy, new_keyring(), max_record_bytes=_LARGEST, guard=guard, native=is_compiled(load().core))
 
 
 def operations(document: Mapping[str, Any]) -> list[str]:

@@ -155,7 +155,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             case _:
                 raise error
 
-    def _batch(self, intake: Intake, partition: TopicPartition, records: list[Any], size: int) -> Batch:
+    def _batch(self, intake: Intake, partition: TopicPartition, records: list[Record], size: int) -> Batch:
         cursor = self._cursors[partition]
         start, end = cursor.position, intake.position(partition)
         if records:
@@ -167,18 +167,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             end=end,
             highwater=intake.highwater(partition),
             size=size,
-            records=tuple(
-                Record(
-                    record.topic,
-                    record.partition,
-                    record.offset,
-                    record.timestamp,
-                    record.key,
-                    record.value,
-                    record.headers,
-                )
-                for record in records
-            ),
+            records=tuple(records),
         )
 
     def _halt(self, partition: TopicPartition, code: str, problem: str) -> None:

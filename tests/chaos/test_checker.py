@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cdc_masker import evidence
 from cdc_masker.batches import gathered
@@ -79,7 +80,7 @@ def _invented(right: Partition) -> Partition:
     gap = _entries(right)[2].gaps[0][0]
     headers = ((name, _in_header(content, "o", gap)) for name, content in masked[0].headers)
     at = next(number for number, each in enumerate(masked) if each.offset > gap)
-    return replace(right, masked=[*masked[:at], replace(masked[at], headers=tuple(headers)), *masked[at:]])
+    return replace(right, masked=[*masked[:at], structs.replace(masked[at], headers=tuple(headers)), *masked[at:]])
 
 
 def _other(**changes: object) -> Tamper:
@@ -87,7 +88,7 @@ def _other(**changes: object) -> Tamper:
 
     def tamper(right: Partition) -> Partition:
         masked = list(right.masked)
-        masked[40] = replace(masked[40], **changes)  # type: ignore[arg-type]
+        masked[40] = structs.replace(masked[40], **changes)
         return replace(right, masked=masked)
 
     return tamper
@@ -97,7 +98,7 @@ def _other_version(right: Partition) -> Partition:
     masked = list(right.masked)
     last = masked[-1]
     headers = tuple((name, _in_header(content, "pv", 1)) for name, content in last.headers)
-    return replace(right, masked=[*masked[:-1], replace(last, headers=headers)])
+    return replace(right, masked=[*masked[:-1], structs.replace(last, headers=headers)])
 
 
 def _without_note(right: Partition) -> Partition:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from cdc_masker import merkle
 from cdc_masker.audit.chains import Told
 from cdc_masker.events import Acceptance, AuditEntry, Fate, Outcome, Record
@@ -263,7 +265,7 @@ def edit_record(world: World, other: World, chance: random.Random) -> list[int]:
         {"headers": (("more", b""), (name, header))},
         {"headers": ((name, (header or b"").replace(b"pv=1", b"pv=2").replace(b"ke=1", b"ke=2")),)},
     ]
-    world.masked[at] = replace(record, **chance.choice(edits))
+    world.masked[at] = structs.replace(record, **chance.choice(edits))
     return [source(record)]
 
 
@@ -281,7 +283,7 @@ def insert_record(world: World, other: World, chance: random.Random) -> list[int
     """A copy of one, somewhere else or with another value."""
     record = chance.choice(world.masked)
     if chance.random() < 0.5:
-        world.masked.insert(world.masked.index(record) + 1, replace(record, value=b"{}"))
+        world.masked.insert(world.masked.index(record) + 1, structs.replace(record, value=b"{}"))
     else:
         world.masked.insert(chance.randrange(len(world.masked)), record)
     return [source(record)]
@@ -297,7 +299,7 @@ def truncate_records(world: World, other: World, chance: random.Random) -> list[
 def fork_records(world: World, other: World, chance: random.Random) -> list[int]:
     """From one on, other values."""
     at = chance.randrange(len(world.masked))
-    world.masked[at:] = [replace(record, value=(record.value or b"") + b" ") for record in world.masked[at:]]
+    world.masked[at:] = [structs.replace(record, value=(record.value or b"") + b" ") for record in world.masked[at:]]
     return [source(world.masked[at])]
 
 
@@ -306,7 +308,7 @@ def swap_records(world: World, other: World, chance: random.Random) -> list[int]
     at = chance.randrange(len(world.masked))
     record, foreign = world.masked[at], other.masked[at]
     header = (foreign.headers[-1][1] or b"").replace(b"p=%d;" % other.partition, b"p=%d;" % world.partition, 1)
-    world.masked[at] = replace(foreign, partition=record.partition, headers=((HEADER, header),), key=b'{"id":"x"}')
+    world.masked[at] = structs.replace(foreign, partition=record.partition, headers=((HEADER, header),), key=b'{"id":"x"}')
     return [source(record)]
 
 
@@ -335,7 +337,7 @@ def with_records(tamper: TamperRecords) -> Callable[[World, World, random.Random
 def with_records_and_roots(world: World, other: World, chance: random.Random) -> Places:
     """A masked record is changed, and everything that tells of it."""
     at = chance.randrange(len(world.masked))
-    changed = replace(world.masked[at], value=b"{}")
+    changed = structs.replace(world.masked[at], value=b"{}")
     entry = covering(world, source(changed))
     world.masked[at] = changed
     entries = [replace(each, root=root(world, each)) if each is entry else each for each in world.entries]

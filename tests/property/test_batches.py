@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from hashlib import sha256
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cdc_masker.batches import joined
 from cdc_masker.events import Fate, Note, Record
@@ -44,7 +44,7 @@ def in_order(drawn: list[tuple[Record, int, int]]) -> list[Record]:
     offset, made = 0, []
     for each, step, timestamp in drawn:
         offset += step
-        made.append(replace(each, offset=offset, timestamp=timestamp))
+        made.append(structs.replace(each, offset=offset, timestamp=timestamp))
     return made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import pytest
 from cdc_masker_native import Cell, Row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cdc_masker import native
 from cdc_masker.codecs.capture import decode_line
@@ -65,7 +65,7 @@ POLICIES = pytest.mark.parametrize("policy", [SHOP, EMPTY, PARTS], ids=["shop", 
 def test_any_event_comes_out_the_same(case: Case) -> None:
     both = Both(case.policy)
     for offset in (0, 7, 8):  # also once its look is known
-        both.mask(replace(case.record, offset=offset))
+        both.mask(structs.replace(case.record, offset=offset))
 
 
 # Values, by every method
@@ -186,7 +186,9 @@ def test_changed_keys_come_out_the_same(other: bytes | None, described_key: bool
 )
 def test_headers_come_out_the_same(headers: list[tuple[str, bytes | None]]) -> None:
     policy = Policy.of(1, rules=PEOPLE.rules, headers=["a", "é"])
-    Both(policy).mask(replace(SHORT, headers=tuple(headers)), replace(SHORT, value=None, offset=42, headers=tuple(headers)))
+    Both(policy).mask(
+        structs.replace(SHORT, headers=tuple(headers)), structs.replace(SHORT, value=None, offset=42, headers=tuple(headers))
+    )
 
 
 def test_a_record_is_as_large_as_it_may_be() -> None:
@@ -200,7 +202,7 @@ def test_records_of_another_table_in_the_same_topic_have_their_own_plans() -> No
     both = Both(PEOPLE)
     other = record(change("u", source=source("others"), after=ROW), {"id": 7}, offset=50)
     assert both.own([SHORT, other]) == [True, True]
-    both.mask(SHORT, other, replace(SHORT, offset=51), replace(SHORT, value=None, offset=52))
+    both.mask(SHORT, other, structs.replace(SHORT, offset=51), structs.replace(SHORT, value=None, offset=52))
 
 
 def test_each_topic_has_its_own_plans() -> None:
@@ -221,9 +223,9 @@ def test_topics_of_other_shapes_are_left_to_python() -> None:
     shapes = [EnvelopeShape(topic="flat", shape="flattened", schema="crm", table="people")]
     both = Both(Policy.of(1, rules=PEOPLE.rules, envelopes=[*shapes, EnvelopeShape(topic="signals", shape="signals")]))
     for topic in ("flat", "signals"):
-        here = replace(SHORT, topic=topic)
-        assert both.own([here, replace(here, value=None)]) == [False, False]
-        both.mask(here, replace(here, value=None, offset=42), record(ROW, {"id": 7}, topic=topic, offset=43))
+        here = structs.replace(SHORT, topic=topic)
+        assert both.own([here, structs.replace(here, value=None)]) == [False, False]
+        both.mask(here, structs.replace(here, value=None, offset=42), record(ROW, {"id": 7}, topic=topic, offset=43))
 
 
 def test_rows_keep_the_shape_in_which_their_topic_began() -> None:
@@ -274,7 +276,7 @@ def test_what_a_wrong_compiled_core_shows_is_found_by_its_guard(column: str, mon
     both = Both(PEOPLE)
     assert both.own([SHORT]) == [False]
     both.mask(SHORT)
-    assert Both(PEOPLE, guard=EgressGuard(every=2)).own([SHORT, replace(SHORT, offset=42)]) == [True, False]
+    assert Both(PEOPLE, guard=EgressGuard(every=2)).own([SHORT, structs.replace(SHORT, offset=42)]) == [True, False]
 
 
 _LONG = st.sampled_from(["a text of some length", "another text of length", "short", "2026-11-21T06:21:11.496231Z"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cdc_masker.guard import EgressGuard
 from tests.property.cores import PEOPLE, ROW, SELDOM, SHORT, Both
@@ -34,7 +34,7 @@ def test_a_damaged_event_comes_out_the_same(case: Case, data: st.DataObject) -> 
     damaged = text[:start] + data.draw(st.sampled_from(_TROUBLE) | st.binary(max_size=4)) + text[end:]
     both = Both(case.policy, guard=SELDOM)
     both.mask(case.record)
-    both.mask(replace(case.record, key=damaged) if part == "key" else replace(case.record, value=damaged))
+    both.mask(structs.replace(case.record, key=damaged) if part == "key" else structs.replace(case.record, value=damaged))
 
 
 @pytest.mark.parametrize("start", range(0, len(SHORT.value or b""), 100))
@@ -43,10 +43,10 @@ def test_every_byte_changed_comes_out_the_same(start: int) -> None:
     both.mask(SHORT)
     for place in range(start, min(start + 100, len(text))):
         for byte in b'"\\{}[],:0 9a-.\x00\xff':
-            both.mask(replace(SHORT, value=text[:place] + bytes([byte]) + text[place + 1 :]))
-        both.mask(replace(SHORT, value=text[:place]))
-        both.mask(replace(SHORT, value=text[:place] + text[place + 1 :]))
-        both.mask(replace(SHORT, value=text[:place] + text[place : place + 1] + text[place:]))
+            both.mask(structs.replace(SHORT, value=text[:place] + bytes([byte]) + text[place + 1 :]))
+        both.mask(structs.replace(SHORT, value=text[:place]))
+        both.mask(structs.replace(SHORT, value=text[:place] + text[place + 1 :]))
+        both.mask(structs.replace(SHORT, value=text[:place] + text[place : place + 1] + text[place:]))
 
 
 @pytest.mark.parametrize("tail", [b"x", b" ", b"}", b"{}", b",", b'"', b"\xff", b"\x00", b"\n"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import structs
 
 from cdc_masker import heads
 from cdc_masker.audit.archive import Archive, together
@@ -138,7 +139,7 @@ def test_masking_anew_gives_the_same_bytes() -> None:
 
 def test_a_masked_record_that_does_not_follow_from_the_raw_one_is_named() -> None:
     world = World.make()
-    world.raw[12] = replace(world.raw[12], value=(world.raw[12].value or b"").replace(b'"id":13', b'"id":14'))
+    world.raw[12] = structs.replace(world.raw[12], value=(world.raw[12].value or b"").replace(b'"id":13', b'"id":14'))
     report = world.find(recompute=recomputer())
     assert [(each.code.value, each.offset) for each in report.findings] == [("recomputed", 13)]
     assert "gives another value" in report.findings[0].problem
@@ -147,7 +148,7 @@ def test_a_masked_record_that_does_not_follow_from_the_raw_one_is_named() -> Non
 
 def test_a_record_that_was_quarantined_without_a_reason_is_named() -> None:
     world = World.make()
-    world.raw[13] = replace(event(15), offset=14)
+    world.raw[13] = structs.replace(event(15), offset=14)
     report = world.find(recompute=recomputer())
     assert [(each.code.value, each.offset) for each in report.findings] == [("recomputed", 14)]
 

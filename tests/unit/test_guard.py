@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from cdc_masker.codecs.capture import decode_line
 from cdc_masker.codecs.connect import Layout
@@ -63,12 +64,12 @@ def test_a_masked_column_of_a_flattened_row_that_passes_unchanged_is_quarantined
     masker = Masker(Policy.of(1, rules=POLICY.rules, envelopes=[flattened]), new_keyring())
     for record in changed_rows():
         after = json.loads(record.value or b"")["after"]
-        assert masker.mask(replace(record, value=json.dumps(after).encode())).reason is Reason.EGRESS_GUARD
+        assert masker.mask(structs.replace(record, value=json.dumps(after).encode())).reason is Reason.EGRESS_GUARD
 
 
 def test_the_guard_knows_it_too_where_a_short_value_passes(broken: None) -> None:
     record = changed_rows()[0]
-    short = replace(record, value=(record.value or b"").replace(b"farah.tanaka0@example.com", b"f@x.y"))
+    short = structs.replace(record, value=(record.value or b"").replace(b"farah.tanaka0@example.com", b"f@x.y"))
     assert Masker(POLICY, new_keyring()).mask(short).reason is Reason.EGRESS_GUARD
 
 
@@ -95,7 +96,7 @@ def test_a_raw_text_in_key_or_header_is_found(place: str) -> None:
 
 
 def test_sampling_looks_at_the_same_offsets_each_time(broken: None) -> None:
-    records = [replace(record, offset=number) for number, record in enumerate(changed_rows())]
+    records = [structs.replace(record, offset=number) for number, record in enumerate(changed_rows())]
     masker = Masker(POLICY, new_keyring(), guard=EgressGuard(every=4))
     found = [record.offset for record in records if masker.mask(record).reason is Reason.EGRESS_GUARD]
     assert found == list(range(0, len(records), 4))
@@ -112,7 +113,7 @@ def test_a_value_that_a_kept_column_shows_is_no_finding() -> None:
     """Two columns with the same time, of which one is kept: the time was decided to be seen."""
     record = changed_rows()[0]
     value = (record.value or b"").replace(b'"notes":"no remarks"', b'"notes":"2026-11-21T06:21:11.496231Z"')
-    assert Masker(POLICY, new_keyring()).mask(replace(record, value=value)).fate is Fate.MASKED
+    assert Masker(POLICY, new_keyring()).mask(structs.replace(record, value=value)).fate is Fate.MASKED
 
 
 def check(masker: Masker, record: Record, outcome: Outcome) -> None:

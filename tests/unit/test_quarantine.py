@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cdc_masker.envelope import KEY_HEADERS
 from cdc_masker.errors import Reason
@@ -113,9 +113,9 @@ def test_a_name_that_stands_twice_is_told_with_its_place(place: str) -> None:
     twice = b'{"a":1,"a":"canary"}'
     good = record(change(after=ROW), {"a": 1}, headers=((KEY_HEADERS[0], b'{"a":1}'), (KEY_HEADERS[1], b'{"a":1}')))
     bad = {
-        "value": replace(good, value=(good.value or b"").replace(b'"op":"c"', b'"op":"c","op":"c"')),
-        "key": replace(good, key=twice),
-        **{name: replace(good, headers=((name, twice),)) for name in KEY_HEADERS},
+        "value": structs.replace(good, value=(good.value or b"").replace(b'"op":"c"', b'"op":"c","op":"c"')),
+        "key": structs.replace(good, key=twice),
+        **{name: structs.replace(good, headers=((name, twice),)) for name in KEY_HEADERS},
     }
     quarantined(masker(KEEP).mask(bad[place]), Reason.AMBIGUOUS_JSON, place)
 
@@ -128,9 +128,9 @@ def test_a_broken_control_event_is_told_with_its_place(topic: str, place: str) -
     value = (
         {"ts_ms": 5} if heartbeat else {"status": "BEGIN", "id": "1", "event_count": None, "data_collections": None, "ts_ms": 5}
     )
-    good = replace(record(value, {"serverName": "shop"} if heartbeat else {"id": "1"}), topic=topic)
+    good = structs.replace(record(value, {"serverName": "shop"} if heartbeat else {"id": "1"}), topic=topic)
     assert masker().mask(good).fate is Fate.CONTROL
-    outcome = masker().mask(replace(good, value=broken) if place == "value" else replace(good, key=broken))
+    outcome = masker().mask(structs.replace(good, value=broken) if place == "value" else structs.replace(good, key=broken))
     assert (outcome.reason, outcome.place) == (Reason.UNKNOWN_SHAPE, place)
 
 

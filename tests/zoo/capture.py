@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec import structs
 
 from cdc_masker.connect import Connector
 from cdc_masker.events import Record
@@ -100,7 +101,7 @@ def take(stack: Stack, database: Database, name: str) -> dict[str, Capture]:
 def undescribed(capture: Capture) -> Capture:
     """The same without embedded schemas, byte by byte as Kafka Connect writes it then."""
     topics = {
-        topic: tuple(replace(one, key=_payload(one.key), value=_payload(one.value)) for one in records)
+        topic: tuple(structs.replace(one, key=_payload(one.key), value=_payload(one.value)) for one in records)
         for topic, records in capture.topics.items()
     }
     return replace(capture, described=False, topics=topics)
