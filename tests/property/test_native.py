@@ -209,7 +209,7 @@ def test_each_topic_has_its_own_plans() -> None:
     """An undecided key gets tokens of its topic's own."""
     both = Both(EMPTY)
     for topic in ("shop.crm.people", "shop.crm.people2", "shop.crm.people"):
-        both.mask(replace(SHORT, topic=topic), replace(SHORT, topic=topic, value=None, offset=42))
+        both.mask(structs.replace(SHORT, topic=topic), structs.replace(SHORT, topic=topic, value=None, offset=42))
 
 
 def test_what_is_learned_is_forgotten_when_it_is_too_much() -> None:
