@@ -208,7 +208,7 @@ def test_records_of_another_table_in_the_same_topic_have_their_own_plans() -> No
 def test_each_topic_has_its_own_plans() -> None:
     """An undecided key gets tokens of its topic's own."""
     both = Both(EMPTY)
-    for topic in ("shop.crm.people", "shop.crm.people2", "shop.crm.people"):
+    for topic in ("shop.crm.people", "shop.crm.peoplf", "shop.crm.people"):
         both.mask(structs.replace(SHORT, topic=topic), structs.replace(SHORT, topic=topic, value=None, offset=42))
 
 
