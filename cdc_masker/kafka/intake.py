@@ -58,8 +58,8 @@ class Intake:
 
     @property
     def held(self) -> int:
-        """Bytes that were fetched and not taken, as the brokers sent them."""
-        parts = (getattr(result, "_partition_records", None) for result in self._fetched.values())
+        """Bytes that were fetched and not taken, as the brokers sent them. aiokafka's own task asks, too, while it stops."""
+        parts = (getattr(result, "_partition_records", None) for result in self._fetcher._records.values())
         return sum(part._records.size_in_bytes() for part in parts if part is not None)
 
     @property

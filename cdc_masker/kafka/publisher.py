@@ -180,8 +180,9 @@ class Publisher:
 
 def told(error: KafkaError) -> Exception:
     """What to say of an error that publishing ended with: a lost connection by a sentence, any other error as it is."""
-    root: BaseException = error
-    while root.__cause__ is not None:  # the producer's own task wraps what it ended with
-        root = root.__cause__
-    lost = isinstance(root, (KafkaConnectionError, NodeNotReadyError))
-    return TransientError("the connection to Kafka was lost in the middle of it") if lost else error
+    cause: BaseException | None = error
+    while cause is not None:  # the producer's own task wraps what it ended with, and a lost connection has a cause, too
+        if isinstance(cause, (KafkaConnectionError, NodeNotReadyError)):
+            return TransientError("the connection to Kafka was lost in the middle of it")
+        cause = cause.__cause__
+    return error

@@ -54,6 +54,9 @@ def test_a_zombie_that_is_told_between_two_sends_is_fenced(deploy: Deploy, monke
 
 
 def test_a_lost_connection_is_told_by_a_sentence_and_nothing_else_is() -> None:
+    reset = KafkaConnectionError("10.0.0.1: closed")
+    reset.__cause__ = ConnectionResetError()  # as aiokafka closes a connection
+    assert isinstance(told(_wrapped(reset)), TransientError)
     assert isinstance(told(_wrapped(KafkaConnectionError("10.0.0.1: refused"))), TransientError)
     assert isinstance(told(KafkaConnectionError("10.0.0.1: refused")), TransientError)
     for other in (_wrapped(ValueError("a value")), UnknownTopicOrPartitionError()):

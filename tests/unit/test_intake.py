@@ -1,0 +1,29 @@
+"""What aiokafka's own task is told of what may be fetched."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cdc_masker.kafka.intake import Intake
+from cdc_masker.settings import load
+
+
+def consumer(plan: tuple[Any, ...], *, held: int, closed: bool) -> Any:
+    """As much of aiokafka's consumer as an intake looks at."""
+    records = SimpleNamespace(_partition_records=SimpleNamespace(_records=SimpleNamespace(size_in_bytes=lambda: held)))
+    fetcher = SimpleNamespace(_get_actions_per_node=lambda _: plan, _records={"p": records}, _closed=closed)
+    return SimpleNamespace(_fetcher=fetcher, _closed=closed, assignment=set, paused=set, pause=list, resume=list)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["runs", "stops"])
+@pytest.mark.parametrize(("held", "fetches"), [(10, ["a fetch"]), (1000, [])])
+def test_no_more_is_fetched_than_there_is_room_for(held: int, fetches: list[str], closed: bool) -> None:
+    """While it stops, aiokafka's task asks, too: an exception would end the worker with an error."""
+    ours = consumer((["a fetch"], "and", "more"), held=held, closed=False)
+    intake = Intake(load(), ours)
+    intake.fetch_for({"p"}, 100)
+    ours._closed = ours._fetcher._closed = closed
+    assert ours._fetcher._get_actions_per_node(None) == (fetches, "and", "more")
