@@ -100,6 +100,8 @@ class Masker:
         return gathered(self._mask_each(records, subjects))
 
     def _compiled(self) -> NativeCore:
+        if type(self._guard) is not EgressGuard:
+            raise TypeError("the compiled core guards by itself; a guard of one's own needs native=False")
         from cdc_masker.native import NativeCore  # which not everybody has
 
         return NativeCore(

@@ -137,7 +137,7 @@ class _Cache(Generic[_Plan]):
         plan = self.plans.get(wanted)
         if plan is None:
             plan = make()
-            size = _size(wanted[1]) + plan.width * _COLUMN_BYTES
+            size = sum(map(len, wanted[0])) + _size(wanted[1]) + plan.width * _COLUMN_BYTES
             if self._bytes + size > _MOST_BYTES:
                 self.plans.clear()
                 self._bytes = 0

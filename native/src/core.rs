@@ -70,7 +70,6 @@ impl Core {
         records: &Bound<'py, PyList>,
         subjects: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        self.looks.bound();
         let (recent, misfits) = (Recent::default(), PyList::empty(py));
         let mut batch = Batch { core: self, py, subjects, recent, treatments: Vec::new(), misfits };
         let (rows, leaves) = (PyList::empty(py), PyList::empty(py));
@@ -122,6 +121,7 @@ type Published<'py> = (Bound<'py, PyTuple>, [u8; 32]);
 impl<'py> Batch<'_, 'py> {
     fn mask(&mut self, record: &Bound<'py, PyAny>) -> Mine<Published<'py>> {
         let py = self.py;
+        self.core.looks.bound();
         let mut taken = Taken::new(py, record)?;
         let topic = taken.topic.clone();
         let topic = topic.to_str()?;
@@ -347,8 +347,12 @@ impl<'py> Batch<'_, 'py> {
 
 /// What the guard is told about a row.
 fn guarded<'a>(name: &'a str, image: &'a Image<'_>, plan: &'a RowPlan) -> Raw<'a> {
-    let columns = plan.columns.iter().zip(&image.row);
-    let columns = columns.filter_map(|(column, member)| Some((column.expected.as_ref()?, member.value)));
+    let columns = plan.columns.iter().zip(&image.row).map(|(column, member)| guard::Column {
+        name: &column.name,
+        text: member.value,
+        expected: column.expected.as_ref(),
+        dropped: matches!(column.cell.get().0, Action::Drop),
+    });
     Raw { place: name.as_bytes(), columns: columns.collect() }
 }
 

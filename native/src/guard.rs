@@ -8,16 +8,23 @@ use memchr::memmem;
 
 /// What it is told about a column that is not kept, as `cdc_masker.guard.MaskedColumn` says.
 pub struct Expected {
-    pub name: Vec<u8>,
     pub changes: bool,
     pub numbers_change: bool,
     pub constant: Option<Vec<u8>>,
 }
 
-/// A raw row image: the name of its place, the raw text of each column that is not kept, and what is expected of it.
+/// A raw row image: the name of its place, and all of its columns in their order.
 pub struct Raw<'a> {
     pub place: &'a [u8],
-    pub columns: Vec<(&'a Expected, &'a [u8])>,
+    pub columns: Vec<Column<'a>>,
+}
+
+/// A column of a raw row: its name and text, what is expected if it is not kept, and whether it is left out of the masked row.
+pub struct Column<'a> {
+    pub name: &'a [u8],
+    pub text: &'a [u8],
+    pub expected: Option<&'a Expected>,
+    pub dropped: bool,
 }
 
 /// A JSON text of so many bytes does not stand somewhere else by chance.
@@ -69,21 +76,29 @@ fn look(shown: &[(&[u8], &[u8])], around: &[&[u8]], rows: &[Raw]) -> Option<()> 
     let mut long = Vec::new();
     for row in rows {
         let fields = members(sole(shown, row.place)?)?;
-        for (next, (expected, text)) in row.columns.iter().enumerate() {
-            let wanted = |(name, _): &&(&[u8], &[u8])| *name == expected.name;
-            let field = fields.get(next).filter(wanted).or_else(|| fields.iter().find(wanted));
-            if let Some((_, masked)) = field {
+        let mut fields = fields.iter();
+        for Column { name, text, expected, dropped } in &row.columns {
+            let mut masked = None;
+            if !dropped {
+                let (found, content) = fields.next()?;
+                if found != name {
+                    return None; // not the row that was meant
+                }
+                masked = Some(*content);
+            }
+            let Some(expected) = expected else { continue };
+            if let Some(masked) = masked {
                 everything.push(b'\n');
                 everything.extend_from_slice(masked);
             }
-            if SAYS_NOTHING.contains(text) || expected.constant.as_deref() == Some(text) {
+            if SAYS_NOTHING.contains(text) || expected.constant.as_deref() == Some(*text) {
                 continue;
             }
             let number = matches!(text.first(), Some(b'-' | b'0'..=b'9'));
             if number && !expected.numbers_change {
                 continue;
             }
-            if matches!(field, Some((_, masked)) if masked == text) && !is_marker(text) {
+            if masked == Some(*text) && !is_marker(text) {
                 if expected.changes {
                     return None;
                 }
@@ -92,6 +107,9 @@ fn look(shown: &[(&[u8], &[u8])], around: &[&[u8]], rows: &[Raw]) -> Option<()> 
             if text.len() >= LONG {
                 long.push(if number { *text } else { text.get(1..text.len() - 1)? });
             }
+        }
+        if fields.next().is_some() {
+            return None;
         }
     }
     let seen = Seen::of(&everything);

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What all looks may take together, some 20,000 columns of them.
 const MOST_BYTES: usize = 32 << 20;
-const COLUMN_BYTES: usize = 1600;
+/// What each takes, beside the bytes that it is found by, which are kept twice, and its plans.
+const LOOK_BYTES: usize = 1600;
 
 /// An embedded schema, by its exact text.
 pub struct Schema {
@@ -132,7 +133,7 @@ impl Looks {
     fn schema(&self, text: &[u8]) -> Arc<Schema> {
         self.schemas.get(text).unwrap_or_else(|| {
             let schema = Arc::new(Schema { id: self.id(), text: text.to_vec() });
-            self.count(2 * text.len(), 0);
+            self.count(text, 0);
             self.schemas.keep(text.to_vec(), Arc::clone(&schema));
             schema
         })
@@ -156,7 +157,7 @@ impl Looks {
                 look.extend_from_slice(&schema.id.to_be_bytes());
             }
         }
-        self.places.recall(&mut recent.place, look, || {
+        self.places.recall(&mut recent.place, look, |look| {
             let (key, schema) = match about.key {
                 None => (None, None),
                 Some(key) => {
@@ -167,7 +168,7 @@ impl Looks {
                     (Some(Arc::clone(&row.get().0)), schema)
                 }
             };
-            self.count(schema.as_ref().map_or(0, Vec::len), key.as_ref().map_or(0, |plan| plan.columns.len()));
+            self.count(look, schema.as_ref().map_or(0, Vec::len) + key.as_ref().map_or(0, |plan| plan.size()));
             Ok(Arc::new(Place { id: self.id(), key, schema }))
         })
     }
@@ -184,13 +185,13 @@ impl Looks {
         let mut look = Vec::with_capacity(512);
         look.extend_from_slice(&place.id.to_be_bytes());
         write_names(&mut look, row);
-        self.rows.recall(&mut recent.rows, look, || {
+        self.rows.recall(&mut recent.rows, look, |look| {
             let asked = (about.topic, about.table()?, about.key_names()?, names(row)?);
             let learned = self.teacher.bind(py).call_method1(intern!(py, "row"), asked)?;
             let learned: Py<Row> = mine(learned.extract()?)?;
             let plan = Arc::clone(&learned.get().0);
             require(plan.fits(row))?;
-            self.count(0, plan.columns.len());
+            self.count(look, plan.size());
             Ok(plan)
         })
     }
@@ -207,12 +208,12 @@ impl Looks {
         let mut look = Vec::with_capacity(16);
         look.extend_from_slice(&place.id.to_be_bytes());
         look.extend_from_slice(&schema.id.to_be_bytes());
-        self.described.recall(&mut recent.described, look, || {
+        self.described.recall(&mut recent.described, look, |look| {
             let asked = (about.topic, about.table()?, about.key_names()?, PyBytes::new(py, &schema.text));
             let learned = self.teacher.bind(py).call_method1(intern!(py, "event"), asked)?;
             let (before, after, schema): (Option<Py<Row>>, Option<Py<Row>>, Vec<u8>) = mine(learned.extract()?)?;
             let [before, after] = [before, after].map(|row| row.map(|row| Arc::clone(&row.get().0)));
-            self.count(schema.len(), before.iter().chain(&after).map(|plan| plan.columns.len()).sum());
+            self.count(look, schema.len() + before.iter().chain(&after).map(|plan| plan.size()).sum::<usize>());
             Ok(Arc::new(Described { before, after, schema }))
         })
     }
@@ -221,8 +222,8 @@ impl Looks {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn count(&self, bytes: usize, columns: usize) {
-        self.bytes.fetch_add(bytes + (columns + 1) * COLUMN_BYTES, Ordering::Relaxed);
+    fn count(&self, look: &[u8], bytes: usize) {
+        self.bytes.fetch_add(LOOK_BYTES + 2 * look.len() + bytes, Ordering::Relaxed);
     }
 }
 
@@ -266,14 +267,14 @@ impl<T: Clone> Learned<T> {
     }
 
     /// What is known of this look: most often what was asked for last, else what is kept, else what is learned now.
-    fn recall(&self, recent: &mut Option<(Vec<u8>, T)>, look: Vec<u8>, learn: impl FnOnce() -> Mine<T>) -> Mine<T> {
+    fn recall(&self, recent: &mut Option<(Vec<u8>, T)>, look: Vec<u8>, learn: impl FnOnce(&[u8]) -> Mine<T>) -> Mine<T> {
         if let Some((_, known)) = recent.as_ref().filter(|(of, _)| *of == look) {
             return Ok(known.clone());
         }
         let known = match self.get(&look) {
             Some(known) => known,
             None => {
-                let learned = learn()?;
+                let learned = learn(&look)?;
                 self.keep(look.clone(), learned.clone());
                 learned
             }

@@ -113,6 +113,8 @@ fn unknown() -> PyErr {
     PyValueError::new_err("no such recipe")
 }
 
+const COLUMN_BYTES: usize = 1600;
+
 /// A column: its name, the text of its label in the output, what is done to it, and what the guard is told if it is not kept.
 pub struct Column {
     pub name: Vec<u8>,
@@ -128,6 +130,11 @@ pub struct RowPlan {
 }
 
 impl RowPlan {
+    /// About how many bytes it takes, here and in Python.
+    pub fn size(&self) -> usize {
+        self.columns.iter().map(|column| COLUMN_BYTES + column.name.len() + column.label.len()).sum()
+    }
+
     /// Whether a row has just these columns, in this order.
     pub fn fits(&self, row: &[Member]) -> bool {
         row.len() == self.columns.len() && row.iter().zip(&self.columns).all(|(member, column)| member.name == column.name)
@@ -147,12 +154,7 @@ impl Row {
     #[new]
     fn new(columns: Vec<Told>, treatment: Py<PyAny>) -> Self {
         let columns = columns.into_iter().map(|(name, label, cell, told)| {
-            let expected = told.map(|(changes, numbers_change, constant)| Expected {
-                name: name.clone(),
-                changes,
-                numbers_change,
-                constant,
-            });
+            let expected = told.map(|(changes, numbers_change, constant)| Expected { changes, numbers_change, constant });
             Column { name, label, cell, expected }
         });
         Row(Arc::new(RowPlan { columns: columns.collect(), treatment }))
