@@ -185,4 +185,5 @@ def told(error: KafkaError) -> Exception:
         if isinstance(cause, (KafkaConnectionError, NodeNotReadyError)):
             return TransientError("the connection to Kafka was lost in the middle of it")
         cause = cause.__cause__
-    return error
+    as_it_is: Exception = error
+    return as_it_is
