@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tests.integration.kit import Deployment, Worker
 __all__ = ["Fleet", "Member"]
 
 _PROC = Path("/proc")
+_STOP_SECONDS = 5
 
 
 @dataclass(eq=False)
@@ -52,8 +54,13 @@ class Member:
         fresh.write_text(f"{step} {times}")
         fresh.replace(self.control / "armed")
 
-    def disarm(self) -> None:
-        (self.control / "armed").unlink(missing_ok=True)
+    def disarm(self) -> bool:
+        """Whether it was armed: else it has stopped, or is about to."""
+        try:
+            (self.control / "armed").unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Stops it where it is."""
@@ -106,9 +113,17 @@ class Fleet:
 
     def ask_to_end(self, member: Member) -> None:
         """SIGTERM; it has to end with 0."""
-        code = member.worker.kill(signal.SIGTERM)
-        if code != 0:
-            self.findings.append(Finding("end", str(member), f"it was asked to, and ended with {code}"))
+        try:
+            code = member.worker.kill(signal.SIGTERM)
+        except subprocess.TimeoutExpired as late:
+            state = "stopped" if member.stopped else "running"
+            self.findings.append(
+                Finding("end", str(member), f"it was asked to, and was still {state} after {late.timeout:g} s")
+            )
+            member.worker.kill()
+        else:
+            if code != 0:
+                self.findings.append(Finding("end", str(member), f"it was asked to, and ended with {code}"))
         self._forget(member)
 
     def tend(self) -> None:
@@ -126,16 +141,23 @@ class Fleet:
             stopped = [member for member in members if member.stopped]
             if stopped:
                 for member in members:
-                    member.disarm()
-                for member in stopped[1:]:
-                    member.go_on()
+                    if member is not stopped[0]:
+                        self._spare(member)
                 return stopped[0]
             time.sleep(0.02)
         for member in members:
-            member.disarm()
-            if member.stopped:  # just now
-                member.go_on()
+            self._spare(member)
         return None
+
+    def _spare(self, member: Member) -> None:
+        """Has an armed one go on, even if it was just about to stop."""
+        if member.disarm():
+            return
+        deadline = time.monotonic() + _STOP_SECONDS
+        while member.alive and not member.stopped and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if member.alive:
+            member.go_on()
 
     def ready(self) -> list[Member]:
         return [member for member in self.members if member.ready]

@@ -50,7 +50,10 @@ class Failpoints:
             self._left = (int(times) if self._left is None else self._left) - 1
             if self._left == 0:
                 self._left = None  # it may be armed anew before it reaches anything
-                self._armed.unlink(missing_ok=True)  # the harness may just have changed its mind
+                try:
+                    self._armed.unlink()
+                except FileNotFoundError:  # the harness has just changed its mind: nobody would let it go on
+                    return
                 # To this thread, so that it does not do a thing more; all others stop with it.
                 signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
