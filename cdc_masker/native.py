@@ -70,15 +70,11 @@ class NativeCore:
             guard_every=guard_every,
         )
 
-    def masks(self, records: Sequence[Record], subjects: Subjects) -> list[bool]:
-        """Which of the records it masks itself."""
-        return [row is not None for row in self._core.mask([*records], subjects)[0]]
-
     def mask(
-        self, records: Sequence[Record], subjects: Subjects, by_python: Callable[[Sequence[Record]], list[Outcome]]
+        self, records: list[Record], subjects: Subjects, by_python: Callable[[Sequence[Record]], list[Outcome]]
     ) -> MaskedBatch:
         """What becomes of the records. `by_python` masks those that are not the core's own; what it raises is raised."""
-        rows, leaves, treatments, misfits = self._core.mask([*records], subjects)
+        rows, leaves, treatments, misfits = self._core.mask(records, subjects)
         others = [index for index, leaf in enumerate(leaves) if leaf is None]
         outcomes = by_python([records[index] for index in others]) if others else []
         rest = gathered(outcomes)

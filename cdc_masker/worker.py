@@ -206,9 +206,8 @@ def _age_of_this_process() -> float:
 
 def _refuse(error: CdcMaskerError) -> NoReturn:
     lines.say(str(error))
-    os._exit(
-        EXIT_FAILED if isinstance(error, TransientError) else EXIT_REFUSED
-    )  # nothing has begun, and Faust would turn an exception into another code and a traceback
+    code = EXIT_FAILED if isinstance(error, TransientError) else EXIT_REFUSED
+    os._exit(code)  # nothing has begun, and Faust would turn an exception into another code and a traceback
 
 
 _app: MaskerApp | None = None

@@ -192,10 +192,9 @@ class AuditLag:
         return {None: await self._cluster.end(self._log)}
 
     async def _measure(self) -> None:
-        first, _ = await self._cluster.bounds(self._log)
         end = await self._end(None)
         committed = (await self._cluster.committed(group_of(self._settings), [self._log])).get(self._log)
-        copied = first if committed is None else committed.offset
+        copied = (await self._cluster.bounds(self._log))[0] if committed is None else committed.offset
         async with self._measured:
             self._copied, self.entries = copied, -(-max(end - copied, 0) // _OFFSETS_PER_ENTRY)
             self._measured.notify_all()

@@ -77,7 +77,7 @@ class Both:
     def own(self, records: Sequence[Record]) -> list[bool]:
         """Which of them the compiled core masks itself."""
         assert self.native._native is not None
-        return self.native._native.masks(records, _Subjects())
+        return [row is not None for row in self.native._native._core.mask([*records], _Subjects())[0]]
 
 
 def _treated(batch: MaskedBatch) -> Counter[Any]:
