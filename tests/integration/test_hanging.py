@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from cdc_masker.kafka import starting
+from cdc_masker.kafka.auditing import AuditCopier
+from cdc_masker.kafka.checkpoints import PartitionHalted
 from cdc_masker.kafka.cluster import Cluster
+from cdc_masker.kafka.lines import PartitionLog
+from cdc_masker.kafka.opening import open_partition
 from cdc_masker.kafka.wire import UnstableOffset
 from cdc_masker.stack import Stack
 from tests.integration.kit import (
@@ -103,13 +110,21 @@ def test_what_the_audit_does_not_know_is_not_masked_again(deploy: Deploy, unveri
 
     worker = deployment.start()
     until(lambda: len(deployment.audit_rows()) == len(deployment.audit()), 20)
-    deployment.stack.sql(
-        "ALTER EVENT TRIGGER cdc_masker_guard_alter DISABLE; ALTER TABLE cdc_masker.audit_entry DISABLE TRIGGER ALL; "
-        "DELETE FROM cdc_masker.audit_entry WHERE last_offset >= 1000",
-        database=deployment.name,
-    )
+    lose_rows(deployment, since=1000)
     until(lambda: 'code="audit_mismatch"' in worker.page("metrics")[1], 60, worker.log.read_text)
     assert_exactly_once(deployment.masked(), {0: 2000})
+
+
+def test_what_an_audit_that_lost_all_its_rows_does_not_know_is_not_masked_again(deploy: Deploy, unverified: None) -> None:
+    """Nor until the comparison beside masking finds it: the partition does not open, so it is opened here, and no more."""
+    deployment = deploy(transaction_timeout="5")
+    deployment.create(deployment.topic)
+    mask(deployment, deployment.start(), 1000)
+    leave_hanging(deployment, "committed", 1000, 2000)
+
+    with pytest.raises(PartitionHalted, match="the audit in the catalog does not end"):
+        asyncio.run(open_without_rows(deployment))
+    assert not unstable(deployment)
 
 
 def test_entries_behind_the_open_transaction_of_another_are_awaited(deploy: Deploy, unverified: None) -> None:
@@ -136,6 +151,28 @@ def leave_hanging(deployment: Deployment, end: str, done: int, count: int, make:
     worker = deployment.start(by=str(script))
     worker.process.wait(60)
     assert unstable(deployment), worker.log.read_text()
+
+
+def lose_rows(deployment: Deployment, since: int) -> None:
+    """Deletes the rows of the audit that end there or later, as a superuser can."""
+    deployment.stack.sql(
+        "ALTER EVENT TRIGGER cdc_masker_guard_alter DISABLE; ALTER TABLE cdc_masker.audit_entry DISABLE TRIGGER ALL; "
+        f"DELETE FROM cdc_masker.audit_entry WHERE last_offset >= {since}",
+        database=deployment.name,
+    )
+
+
+async def open_without_rows(deployment: Deployment) -> None:
+    """Opens the partition as a worker does, when all entries were copied into the audit and all of its rows are lost."""
+    async with asyncio.timeout(60), AsyncExitStack() as resources:
+        parts, _ = await starting.start(deployment.settings(), resources)
+        for beside in (parts.lag.run(), AuditCopier(parts.settings, parts.audit).run()):
+            resources.callback(asyncio.create_task(beside).cancel)
+        await parts.lag.settle()
+        await asyncio.to_thread(lose_rows, deployment, since=0)
+        log = PartitionLog(logging.getLogger(__name__), deployment.topic, 0)
+        opened = await open_partition(parts, TopicPartition(deployment.topic, 0), log)
+        await opened.publisher.stop()
 
 
 def mask(deployment: Deployment, worker: Worker, count: int) -> Worker:
