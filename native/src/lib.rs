@@ -9,6 +9,7 @@
 
 mod core;
 mod envelope;
+mod fetched;
 mod ff1;
 mod guard;
 mod json;
@@ -16,8 +17,11 @@ mod leaf;
 mod looks;
 mod plans;
 mod recipes;
+mod records;
+mod rows;
 mod stop;
 mod taken;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -25,5 +29,9 @@ use pyo3::prelude::*;
 fn cdc_masker_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<crate::core::Core>()?;
     module.add_class::<plans::Row>()?;
-    module.add_class::<plans::Cell>()
+    module.add_class::<plans::Cell>()?;
+    module.add_class::<records::Records>()?;
+    module.add_class::<fetched::Fetched>()?;
+    module.add_class::<rows::Rows>()?;
+    module.add_class::<rows::Encoded>()
 }
