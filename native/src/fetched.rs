@@ -15,7 +15,6 @@ use std::sync::Arc;
 const COMPRESSION: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const CONTROL: i16 = 0x20;
-const NO_TIMESTAMP: i64 = -1;
 /// Version and type, which are both 0, in the key of the control record that ends a transaction so.
 const ABORTED: [u8; 4] = [0; 4];
 
@@ -81,7 +80,6 @@ fn read(bytes: &[u8], offset: i64, mut aborted: Vec<(i64, i64)>) -> Option<(Vec<
     let mut aborted = aborted.into_iter().peekable();
     let mut aborting = HashSet::new();
     let mut spans = Vec::new();
-    let mut records = Vec::new();
     let mut end = None;
     let mut at = 0;
     while let Some(range) = whole(bytes, at)? {
@@ -89,21 +87,24 @@ fn read(bytes: &[u8], offset: i64, mut aborted: Vec<(i64, i64)>) -> Option<(Vec<
         let batch = Batch::read(bytes, range)?;
         // A broker gives no batch that ends before what it was asked for; aiokafka would go back to it.
         require(batch.base >= end.unwrap_or(0) && batch.next > offset)?;
-        records.clear();
-        batch.records(bytes, &mut records)?;
         while let Some((producer, _)) = aborted.next_if(|(_, first)| *first <= batch.base) {
             aborting.insert(producer);
         }
+        let before = spans.len();
+        batch.records(bytes, &mut spans)?;
         if batch.is(CONTROL) {
-            let key = records.first()?.tail.key.clone()?;
+            let key = spans.get(before)?.tail.key.clone()?;
             if bytes.get(key)?.get(..ABORTED.len())? == ABORTED {
                 aborting.remove(&batch.producer);
             }
-        } else if !(batch.is(wire::TRANSACTIONAL) && aborting.contains(&batch.producer)) {
-            spans.extend(records.drain(..).filter(|span| span.offset >= offset));
+        }
+        if batch.is(CONTROL) || batch.is(wire::TRANSACTIONAL) && aborting.contains(&batch.producer) {
+            spans.truncate(before);
         }
         end = Some(batch.next);
     }
+    let below = spans.partition_point(|span| span.offset < offset);
+    spans.drain(..below);
     Some((spans, end?))
 }
 
@@ -167,11 +168,8 @@ impl Batch {
             let record = reader.take(length)?;
             let mut record = Reader::new(bytes.get(..record.end)?, record.start);
             require(record.byte()? == 0)?;
-            let delta = record.number()?;
-            let timestamp =
-                if self.is(LOG_APPEND_TIME) { self.max_timestamp } else { self.first_timestamp.checked_add(delta)? };
-            // aiokafka gives None for this one.
-            require(timestamp != NO_TIMESTAMP)?;
+            let created = self.first_timestamp.wrapping_add(record.number()?);
+            let timestamp = if self.is(LOG_APPEND_TIME) { self.max_timestamp } else { created };
             let offset = self.base.checked_add(record.number()?)?;
             require(offset >= earliest && offset < self.next)?;
             earliest = offset + 1;

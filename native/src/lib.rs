@@ -24,6 +24,7 @@ mod taken;
 mod wire;
 
 use pyo3::prelude::*;
+use pyo3::types::PySequence;
 
 #[pymodule]
 fn cdc_masker_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -33,5 +34,7 @@ fn cdc_masker_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<records::Records>()?;
     module.add_class::<fetched::Fetched>()?;
     module.add_class::<rows::Rows>()?;
-    module.add_class::<rows::Encoded>()
+    module.add_class::<rows::Encoded>()?;
+    PySequence::register::<records::Records>(module.py())?;
+    PySequence::register::<rows::Rows>(module.py())
 }

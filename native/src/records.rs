@@ -1,7 +1,7 @@
 //! Records as they were read, in the bytes that they came in.
 //!
-//! What always holds: the bytes are well-formed and no two parts of Python's are made of them but those that Python asks for.
-//! All of it is read without the GIL, but where Python asks.
+//! What always holds: the bytes were checked before, and stay as they are. Rust reads them without the GIL; an object of
+//! Python's is made of a record only when Python asks for it.
 
 use crate::wire::{self, Headers, Reader, Tail};
 use pyo3::exceptions::{PyIndexError, PyValueError};

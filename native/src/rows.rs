@@ -69,7 +69,7 @@ impl Rows {
         self.row(py, index).ok_or_else(|| PyIndexError::new_err("no such row"))?
     }
 
-    /// All rows, in as few batches of at most `most_bytes` as they fit in. A row that is too large for one gets its own.
+    /// All rows, in as few batches of less than `most_bytes` as they fit in. A row that is too large for one gets its own.
     fn encode(slf: &Bound<'_, Self>, most_bytes: usize) -> Vec<Encoded> {
         let rows = &slf.get().rows;
         let mut encoded = Vec::new();
@@ -103,7 +103,7 @@ fn fitting(rows: &[Published], most_bytes: usize) -> (usize, usize) {
     for (number, row) in rows.iter().enumerate() {
         let length = length(number, base, row);
         let with = size + wire::size(length as i64) + length;
-        if with > most_bytes && number > 0 {
+        if with >= most_bytes && number > 0 {
             return (number, size);
         }
         size = with;

@@ -1,0 +1,511 @@
+"""The compiled core reads Kafka's batches as aiokafka does, or leaves them to it, and writes the bytes that aiokafka writes."""
+
+from __future__ import annotations
+
+import struct
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c, encode_varint
+from cdc_masker_native import Fetched, Records, Rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from cdc_masker.batches import Row
+from cdc_masker.events import Record
+
+PLACE = TopicPartition("shop.crm.customers", 3)
+RECORD_BYTES = 500
+ALL = 1 << 40
+SECRET = "".join(map(chr, range(0x61, 0x71)))
+
+LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x08, 0x10, 0x20
+ABORT, COMMIT = b"\0\0\0\0", b"\0\0\0\1"
+
+many = settings(max_examples=200)
+
+# A log as brokers keep it: batches of format 2, written after the protocol's own description
+
+
+@dataclass(frozen=True)
+class Item:
+    """A record of a batch. `gap`: how many before it were compacted away; `later`: milliseconds after the batch's first."""
+
+    gap: int
+    later: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    def encode(self, number: int) -> bytes:
+        headers = b"".join(_prefixed(name.encode()) + _prefixed(value) for name, value in self.headers)
+        parts = _prefixed(self.key) + _prefixed(self.value) + _number(len(self.headers)) + headers
+        return _prefixed(b"\0" + _number(self.later) + _number(number) + parts)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`before` and `behind`: how many offsets in front of it and at its end were compacted away."""
+
+    producer: int
+    attributes: int
+    items: tuple[Item, ...]
+    before: int = 0
+    behind: int = 0
+    first_timestamp: int = 1_700_000_000_000
+    max_timestamp: int = 1_700_000_000_500
+
+    @property
+    def numbers(self) -> list[int]:
+        found: list[int] = []
+        for item in self.items:
+            found.append((found[-1] + 1 if found else 0) + item.gap)
+        return found
+
+    @property
+    def last(self) -> int:
+        return max([0, *self.numbers]) + self.behind
+
+    def encode(self, base: int) -> bytes:
+        """The bytes, of which the first is at the offset `base`."""
+        times = (self.first_timestamp, self.max_timestamp)
+        head = struct.pack(">hiqqqhii", self.attributes, self.last, *times, self.producer, 0, 7, len(self.items))
+        items = b"".join(item.encode(number) for item, number in zip(self.items, self.numbers, strict=True))
+        return _sealed(struct.pack(">qiib", base, 0, 4, 2), head + items)
+
+
+def _sealed(head: bytes, content: bytes) -> bytes:
+    """A batch with the right length and checksum. `head`: what stands before the checksum."""
+    length = struct.pack(">i", len(head) + 4 + len(content) - 12)
+    return head[:8] + length + head[12:] + struct.pack(">I", calc_crc32c(content)) + content
+
+
+def _number(number: int) -> bytes:
+    out = bytearray()
+    encode_varint(number, out.append)
+    return bytes(out)
+
+
+def _prefixed(content: bytes | None) -> bytes:
+    return _number(-1) if content is None else _number(len(content)) + content
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a broker gives: batches, bytes of one more, and producer ids and first offsets of aborted transactions."""
+
+    batches: tuple[bytes, ...]
+    cut_off: bytes
+    offset: int
+    aborted: tuple[tuple[int, int], ...]
+
+    @property
+    def raw(self) -> bytes:
+        return b"".join(self.batches) + self.cut_off
+
+    def read(self) -> Fetched | None:
+        return _read(self.raw, self.offset, self.aborted)
+
+
+def _read(raw: bytes, offset: int, aborted: Sequence[tuple[int, int]] = ()) -> Fetched | None:
+    return Fetched.read(raw, PLACE.topic, PLACE.partition, offset, [*aborted], Record)
+
+
+def _answer(batches: Sequence[Batch], cut_off: bytes, offset: int, aborted: Sequence[tuple[int, int]]) -> Answer:
+    """From the batch on that holds the offset, as a broker answers."""
+    encoded, base = [], 0
+    for batch in batches:
+        base += batch.before
+        if base + batch.last >= offset:
+            encoded.append(batch.encode(base))
+        base += batch.last + 1
+    return Answer(tuple(encoded), cut_off, offset, tuple(aborted))
+
+
+_part = st.none() | st.sampled_from([b"", b"x", b"\0\xff", b"y" * 63, b"z" * 64, b"w" * 9000])
+_number_of_64_bits = st.integers(0, 9) | st.integers(-(1 << 63), (1 << 63) - 1)
+_headers = st.lists(st.tuples(st.sampled_from(["", "a", "é", "n" * 64]), _part), max_size=3).map(tuple)
+_gap = st.sampled_from([0, 0, 0, 1, 70])
+_items = st.lists(st.builds(Item, _gap, _number_of_64_bits, _part, _part, _headers), max_size=4).map(tuple)
+_producer = st.integers(1, 3)
+_data = st.builds(
+    Batch,
+    _producer,
+    st.sampled_from([0, LOG_APPEND_TIME, TRANSACTIONAL, TRANSACTIONAL, TRANSACTIONAL | LOG_APPEND_TIME, 0x40]),
+    _items,
+    before=_gap,
+    behind=_gap,
+    first_timestamp=_number_of_64_bits,
+    max_timestamp=_number_of_64_bits,
+)
+_marker = st.sampled_from([ABORT, ABORT, COMMIT, ABORT + b"\1", b"\0\1\0\0", b"\0\0\0\2"])
+_control = st.builds(
+    lambda producer, attributes, key: Batch(producer, CONTROL | attributes, (Item(0, 0, key, b"\0\0\0\0\0\0"),)),
+    _producer,
+    st.sampled_from([TRANSACTIONAL, TRANSACTIONAL, 0]),
+    _marker,
+)
+_answers = st.builds(
+    _answer,
+    st.lists(_data | _control, min_size=1, max_size=8),
+    st.sampled_from([b"", b"\0", b"\0" * 11, Batch(1, 0, (Item(0, 0, b"k", b"v"),)).encode(900)[:-1]]),
+    st.integers(0, 20),
+    st.lists(st.tuples(_producer, st.integers(0, 30)), max_size=5),
+).filter(lambda answer: answer.batches)
+_limits = st.tuples(st.integers(0, 5), st.sampled_from([0, RECORD_BYTES, 2 * RECORD_BYTES + 1, 10_000, ALL]))
+
+
+# Reading
+
+
+class Reference:
+    """aiokafka's own reading, taken as `cdc_masker.kafka.intake` takes it."""
+
+    def __init__(self, raw: bytes, offset: int, aborted: Sequence[tuple[int, int]]) -> None:
+        self.more = True
+        self._parts = PartitionRecords(PLACE, MemoryRecords(raw), aborted, offset, None, None, True, READ_COMMITTED)
+
+    @property
+    def position(self) -> int:
+        position: int = self._parts.next_fetch_offset
+        return position
+
+    def take(self, most_records: int, most_bytes: int) -> tuple[list[Record], int]:
+        records: list[Record] = []
+        size = 0
+        for each in self._parts:
+            records.append(
+                Record(PLACE.topic, PLACE.partition, each.offset, each.timestamp, each.key, each.value, each.headers)
+            )
+            parts = [each.key, each.value, *(part for name, value in each.headers for part in (name.encode(), value))]
+            size += RECORD_BYTES + sum(len(part or b"") for part in parts)
+            if len(records) >= most_records or size >= most_bytes:
+                break
+        else:
+            self.more = False
+        return records, size
+
+
+def _check(fetched: Fetched, reference: Reference, limits: Iterator[tuple[int, int]]) -> None:
+    """Takes all there is of both."""
+    assert (fetched.position, fetched.more) == (reference.position, True)
+    while fetched.more:
+        here = next(limits, (ALL, ALL))
+        (records, size), expected = fetched.take(*here, RECORD_BYTES), reference.take(*here)
+        assert ([*records], size) == expected
+        assert (fetched.position, fetched.more) == (reference.position, reference.more)
+    records, size = fetched.take(1, 1, RECORD_BYTES)
+    assert (len(records), size, fetched.position, fetched.more) == (0, 0, reference.position, False)
+
+
+@many
+@given(_answers, st.lists(_limits, max_size=8))
+def test_an_answer_is_read_as_aiokafka_reads_it(answer: Answer, limits: list[tuple[int, int]]) -> None:
+    fetched = answer.read()
+    assert fetched is not None
+    _check(fetched, Reference(answer.raw, answer.offset, answer.aborted), iter(limits))
+
+
+def _check_or_none(raw: bytes, offset: int, aborted: Sequence[tuple[int, int]]) -> bool:
+    """Whether it was read."""
+    fetched = _read(raw, offset, aborted)
+    if fetched is not None:
+        _check(fetched, Reference(raw, offset, aborted), iter([]))
+    return fetched is not None
+
+
+def _edited(content: bytes, at: int, gone: int, new: bytes) -> bytes:
+    return content[:at] + new + content[at + gone :]
+
+
+_place = st.integers(0, 1 << 16)
+_gone = st.integers(0, 2)
+_new = st.binary(max_size=2) | st.sampled_from([b"\x01", b"\x7f", b"\x80", b"\xff", b"\x80\x00", b"\xff" * 9 + b"\x01"])
+
+
+@many
+@given(_answers, _place, _gone, _new, st.booleans())
+def test_a_damaged_answer_is_read_as_aiokafka_reads_it_or_left_to_it(
+    answer: Answer, place: int, gone: int, new: bytes, mended: bool
+) -> None:
+    """Bytes changed, put in and taken out, with the checksum and length of before, or with right ones."""
+    raw = answer.raw
+    if mended:
+        start, batch, end = _one_of(answer, place)
+        content = batch[21:]
+        raw = start + _sealed(batch[:17], _edited(content, place % len(content), gone, new)) + end
+    else:
+        raw = _edited(raw, place % len(raw), gone, new)
+    _check_or_none(raw, answer.offset, answer.aborted)
+
+
+def _one_of(answer: Answer, number: int) -> tuple[bytes, bytes, bytes]:
+    """A batch of it, and what stands before and behind."""
+    at = number % len(answer.batches)
+    return b"".join(answer.batches[:at]), answer.batches[at], b"".join(answer.batches[at + 1 :]) + answer.cut_off
+
+
+SMALL = Batch(7, 0, (Item(0, 0, b"k", b"v", (("h", b"x"), ("é", None))), Item(1, 70, None, b"w")), behind=1).encode(40)
+BYTES = [bytes([number]) for number in range(256)]
+
+
+def test_every_change_of_a_byte_is_noticed() -> None:
+    """But for those of the base offset and of the leader's epoch, which the checksum leaves out: both read them alike."""
+    read = set()
+    for at in range(len(SMALL)):
+        for new in BYTES:
+            if new != SMALL[at : at + 1] and _check_or_none(_edited(SMALL, at, 1, new), 40, ()):
+                read.add(at)
+    assert read == {*range(8), *range(12, 16)}
+
+
+def test_every_change_with_a_right_checksum_is_read_as_aiokafka_reads_it_or_left_to_it() -> None:
+    """Each byte changed to any other, taken out, and put in front of: lengths, counts, deltas and names that are wrong."""
+    content, read = SMALL[21:], 0
+    for at in range(len(content)):
+        for gone, new in [(1, b""), *((gone, new) for new in BYTES for gone in (0, 1))]:
+            read += _check_or_none(_sealed(SMALL[:17], _edited(content, at, gone, new)), 40, ())
+    assert read > 1000
+
+
+@many
+@given(st.binary(max_size=100), st.integers(0, 1 << 62))
+def test_anything_else_is_left_to_aiokafka(raw: bytes, offset: int) -> None:
+    assert _read(raw, offset) is None
+    content = struct.pack(">hiqqqhii", 0, 0, 0, 0, 0, 0, 0, 1) + raw
+    _check_or_none(_sealed(struct.pack(">qiib", offset, 0, 0, 2), content), offset, ())
+
+
+@pytest.mark.parametrize("compression", range(1, 8))
+def test_compressed_batches_are_left_to_aiokafka(compression: int) -> None:
+    items = (Item(0, 0, b"k", b"v"),)
+    plain, compressed = Batch(1, 0, items).encode(0), Batch(1, compression, items).encode(1)
+    assert _read(plain, 0) is not None
+    assert _read(plain + compressed, 0) is None
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_older_formats_are_left_to_aiokafka(magic: int) -> None:
+    builder = LegacyRecordBatchBuilder(magic, 0, 1 << 20)
+    builder.append(0, timestamp=5, key=b"k", value=b"v" * 100)
+    older = bytes(builder.build())
+    assert [each.value for each in PartitionRecords(PLACE, MemoryRecords(older), [], 0, None, None, True, READ_COMMITTED)]
+    assert _read(older, 0) is None
+    assert _read(SMALL + older, 40) is None
+
+
+@pytest.mark.parametrize("magic", [3, 127, 255])
+def test_newer_formats_are_left_to_aiokafka(magic: int) -> None:
+    assert _read(_edited(SMALL, 16, 1, bytes([magic])), 40) is None
+
+
+def test_nothing_but_a_batch_that_is_cut_off_is_left_to_aiokafka() -> None:
+    """It tells that the record is too large."""
+    assert [_read(SMALL[:end], 40) for end in range(len(SMALL))] == [None] * len(SMALL)
+
+
+def test_batches_that_end_before_the_offset_or_go_back_are_left_to_aiokafka() -> None:
+    assert _read(SMALL, 43) is not None
+    assert _read(SMALL, 44) is None
+    assert _read(SMALL + Batch(7, 0, ()).encode(43), 40) is None
+    assert _read(SMALL + Batch(7, 0, ()).encode(44), 40) is not None
+
+
+def test_control_batches_without_a_type_are_left_to_aiokafka() -> None:
+    items = [(), (Item(0, 0, None, b""),), (Item(0, 0, b"\0\0\0", b""),)]
+    assert [_read(Batch(7, CONTROL | TRANSACTIONAL, each).encode(0), 0) for each in items] == [None] * 3
+
+
+def _batch_of(*contents: bytes) -> bytes:
+    """With four offsets."""
+    head = struct.pack(">hiqqqhii", 0, 3, 0, 0, 0, 0, 0, len(contents))
+    return _sealed(struct.pack(">qiib", 0, 0, 0, 2), head + b"".join(map(_prefixed, contents)))
+
+
+PLAIN = b"\0\0\0\1\1\0"
+"""Attributes, deltas of time and offset, no key, no value, no headers."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\1" + PLAIN[1:],  # no attribute is known
+        b"\0\x80\0" + PLAIN[2:],  # 0 in two bytes
+        b"\0\0\x81\0" + PLAIN[3:],
+        b"\0\0\0\x81\0\1\0",
+        b"\0" + b"\xff" * 9 + b"\3" + PLAIN[2:],  # 65 bits
+        b"\0" + b"\x80" * 10 + b"\1" + PLAIN[2:],
+        b"\0\0\0\3\1\0",  # lengths of -2
+        b"\0\0\0\1\3\0",
+        b"\0\0\0\1\1\2\2h\3",
+        b"\0\0\0\1\1\2\1\1",  # a header without a name
+        b"\0\0\0\1\1\2\2\xff\1",  # with one that is no text
+        b"\0\0\0\1\1\1",  # -1 headers
+        b"\0\0\1\1\1\0",  # an offset before the batch
+        b"\0\0\x08\1\1\0",  # and one behind it
+        PLAIN[:-1],
+        PLAIN + b"\0",
+        b"",
+    ],
+)
+def test_malformed_records_are_left_to_aiokafka(content: bytes) -> None:
+    """Also some that it reads."""
+    assert _read(_batch_of(PLAIN), 0) is not None
+    assert _read(_batch_of(content), 0) is None
+
+
+def test_offsets_that_do_not_ascend_are_left_to_aiokafka() -> None:
+    first, second = PLAIN, b"\0\0\2\1\1\0"
+    found = [_read(_batch_of(*contents), 0) is not None for contents in [(first, second), (second, first), (first, first)]]
+    assert found == [True, False, False]
+
+
+def test_an_aborted_transaction_is_not_seen_and_a_committed_one_is() -> None:
+    """So that it is said here once, and not only that it is as aiokafka has it."""
+
+    def batch(producer: int, value: bytes, attributes: int = TRANSACTIONAL) -> Batch:
+        return Batch(producer, attributes, (Item(0, 0, value if attributes & CONTROL else None, value),))
+
+    end = TRANSACTIONAL | CONTROL
+    log = [batch(1, b"a"), batch(2, b"b"), batch(1, ABORT, end), batch(1, b"c"), batch(2, COMMIT, end), batch(1, COMMIT, end)]
+    fetched = _answer(log, b"", 0, [(1, 0)]).read()
+    assert fetched is not None
+    assert [(each.offset, each.value) for each in fetched.take(ALL, ALL, 0)[0]] == [(1, b"b"), (3, b"c")]
+    assert (fetched.position, fetched.more) == (6, False)
+
+
+# Records as Python sees them
+
+
+_record = st.builds(Record, st.just("t"), st.just(3), st.integers(0, 9), _number_of_64_bits, _part, _part, _headers)
+
+
+@many
+@given(st.lists(_record, min_size=1, max_size=6), st.lists(st.slices(7), max_size=2))
+def test_records_are_a_sequence(records: list[Record], slices: list[slice]) -> None:
+    """Also slices of slices, which share the bytes."""
+    made: Records | list[Any] = Records.of(records, Record)
+    expected = records
+    for part in [slice(None), *slices]:
+        if part.step not in (None, 1):
+            with pytest.raises(ValueError, match="without a step"):
+                made[part]
+            continue
+        made, expected = made[part], expected[part]
+        assert [*made] == expected
+        assert [*reversed(made)] == expected[::-1]
+        assert len(made) == len(expected)
+        for index in range(-8, 8):
+            if -len(expected) <= index < len(expected):
+                assert made[index] == expected[index]
+            else:
+                with pytest.raises(IndexError):
+                    made[index]
+    assert isinstance(made, Sequence)
+
+
+GOOD = Record("t", 3, 7, 5, b"k", b"v", (("h", b"x"),))
+
+
+def test_records_are_of_one_partition() -> None:
+    for others in ([structs.replace(GOOD, topic="u")], [GOOD, structs.replace(GOOD, partition=4)]):
+        with pytest.raises(ValueError, match="more than one partition"):
+            Records.of([GOOD, *others], Record)
+    with pytest.raises(ValueError, match="no records"):
+        Records.of([], Record)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"topic": SECRET + "\ud800"},
+        {"partition": SECRET},
+        {"offset": 1 << 64},
+        {"timestamp": None},
+        {"key": SECRET},
+        {"value": SECRET},
+        {"headers": (SECRET,)},
+        {"headers": ((SECRET.encode(), b""),)},
+        {"headers": ((SECRET + "\ud800", b""),)},
+        {"headers": (("h", SECRET),)},
+    ],
+)
+def test_no_error_tells_what_a_record_or_row_holds(wrong: dict[str, Any]) -> None:
+    record = structs.replace(GOOD, **wrong)
+    row: Any = (record.timestamp, record.key, record.value, [*record.headers])
+    calls: list[Callable[[], object]] = [lambda: Records.of([GOOD, record], Record)]
+    if not wrong.keys() & {"topic", "partition", "offset"}:
+        calls.append(lambda: Rows.of([row]))
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^not a (record|row)$") as caught:
+            call()
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        assert caught.value.__context__ is None
+
+
+# Writing
+
+
+_timestamp = _number_of_64_bits.filter(lambda number: number != -1)  # which aiokafka takes for none
+_rows = st.lists(st.tuples(_timestamp, _part, _part, _headers.map(list)), max_size=9)
+_most_bytes = st.integers(0, 400) | st.integers(9000, 20_000) | st.just(1 << 20)
+_state = st.tuples(st.integers(-1, (1 << 63) - 1), st.integers(-1, (1 << 15) - 1), st.integers(0, (1 << 31) - 1))
+
+
+def _by_aiokafka(rows: list[Row], most_bytes: int, state: tuple[int, int, int]) -> list[tuple[int, bytes]]:
+    """As the publisher sends rows, a batch after the other: how many are in each, and its bytes."""
+    batches: list[BatchBuilder] = []
+    for timestamp, key, value, headers in rows:
+        parts = {"timestamp": timestamp, "key": key, "value": value, "headers": headers}
+        if not batches or batches[-1].append(**parts) is None:
+            batches.append(BatchBuilder(most_bytes, 0, is_transactional=1))
+            batches[-1].append(**parts)
+    for batch in batches:
+        batch._set_producer_state(*state)
+    return [(batch.record_count(), bytes(batch._build())) for batch in batches]
+
+
+@many
+@given(_rows, _most_bytes, _state)
+def test_rows_are_written_as_aiokafka_writes_them(rows: list[Row], most_bytes: int, state: tuple[int, int, int]) -> None:
+    encoded = Rows.of(rows).encode(most_bytes)
+    expected = _by_aiokafka(rows, most_bytes, state)
+    for _ in range(2):
+        assert [(each.count, each.build(*state)) for each in encoded] == expected
+    assert [each.size for each in encoded] == [len(built) for _, built in expected]
+
+
+@many
+@given(st.lists(st.tuples(_number_of_64_bits, _part, _part, _headers.map(list)), max_size=9), _most_bytes)
+def test_what_is_written_reads_back(rows: list[Row], most_bytes: int) -> None:
+    made = Rows.of(rows)
+    assert ([*made], len(made)) == (rows, len(rows))
+    raw, base = b"", 0
+    for each in made.encode(most_bytes):
+        raw += struct.pack(">q", base) + each.build(7, 0, base)[8:]
+        base += each.count
+    fetched = _read(raw, 0)
+    assert (fetched is None) == (not rows)
+    if fetched is not None:
+        records, _ = fetched.take(ALL, ALL, RECORD_BYTES)
+        assert [(each.timestamp, each.key, each.value, [*each.headers]) for each in records] == rows
+        assert [each.offset for each in records] == [*range(len(rows))]
+
+
+def test_rows_are_a_sequence() -> None:
+    rows: list[Row] = [(number, b"k", None, []) for number in range(3)]
+    made = Rows.of(rows)
+    assert [made[index] for index in range(-3, 3)] == rows * 2
+    for index in (-4, 3, 1 << 62, -(1 << 62)):
+        with pytest.raises(IndexError):
+            made[index]
+    assert isinstance(made, Sequence)
