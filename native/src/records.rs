@@ -88,12 +88,11 @@ impl Records {
     pub fn get(&self, index: usize) -> Option<Raw<'_>> {
         let span = self.content.spans.get(self.range.clone())?.get(index)?;
         let (bytes, tail) = (self.content.bytes.get(), &span.tail);
-        let part = |range: &Option<Range<usize>>| range.as_ref().and_then(|range| bytes.get(range.clone()));
         Some(Raw {
             offset: span.offset,
             timestamp: span.timestamp,
-            key: part(&tail.key),
-            value: part(&tail.value),
+            key: wire::part(bytes, &tail.key)?,
+            value: wire::part(bytes, &tail.value)?,
             headers: bytes.get(tail.headers.clone())?,
         })
     }

@@ -88,11 +88,11 @@ impl Rows {
         let row = self.rows.get(index)?;
         let mut reader = Reader::new(self.arena.get(..row.tail.end)?, row.tail.start);
         let tail = reader.tail()?;
-        let bytes =
-            |range: Option<Range<usize>>| range.and_then(|range| self.arena.get(range)).map(|part| PyBytes::new(py, part));
+        let (key, value) = (wire::part(&self.arena, &tail.key)?, wire::part(&self.arena, &tail.value)?);
+        let bytes = |part: Option<&[u8]>| part.map(|part| PyBytes::new(py, part));
         let headers = Headers::new(self.arena.get(tail.headers)?);
-        let headers: Vec<_> = headers.map(|(name, content)| (name, content.map(|part| PyBytes::new(py, part)))).collect();
-        Some((row.timestamp, bytes(tail.key), bytes(tail.value), headers).into_pyobject(py).map(Bound::into_any))
+        let headers: Vec<_> = headers.map(|(name, content)| (name, bytes(content))).collect();
+        Some((row.timestamp, bytes(key), bytes(value), headers).into_pyobject(py).map(Bound::into_any))
     }
 }
 

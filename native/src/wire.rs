@@ -28,6 +28,14 @@ pub struct Tail {
     pub size: usize,
 }
 
+/// What stands there; or null.
+pub fn part<'a>(bytes: &'a [u8], range: &Option<Range<usize>>) -> Option<Option<&'a [u8]>> {
+    match range {
+        None => Some(None),
+        Some(range) => bytes.get(range.clone()).map(Some),
+    }
+}
+
 /// Reads from some place on.
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -108,10 +116,7 @@ impl<'a> Reader<'a> {
     fn header(&mut self) -> Option<(&'a str, Option<&'a [u8]>)> {
         let name = self.nullable()??;
         let name = std::str::from_utf8(self.bytes.get(name)?).ok()?;
-        let content = match self.nullable()? {
-            Some(content) => Some(self.bytes.get(content)?),
-            None => None,
-        };
+        let content = part(self.bytes, &self.nullable()?)?;
         Some((name, content))
     }
 }
