@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from benchmarks.events import FIRST_MS, event
 from benchmarks.policy import CUSTOMERS, operations
@@ -24,10 +24,10 @@ from cdc_masker.catalog.commands import upgrade
 from cdc_masker.keys import new_keyring, write
 from cdc_masker.settings import load
 from cdc_masker.stack import Stack
+from tests.kafka import administer
 
 __all__ = ["Bed", "Run"]
 
-T = TypeVar("T")
 Make = Callable[[int], tuple[bytes | None, bytes | None]]
 """Key and value of the record with this number."""
 
@@ -120,7 +120,7 @@ class Bed:
             answer = await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
             assert all(error[1] == 0 for error in answer.topic_errors), answer
 
-        self._admin(run)
+        administer(self.stack.kafka_brokers, run)
         self.partitions[topic] = partitions
 
     def load(self, topic: str, count: int, *, first: int = 0, make: Make = event) -> None:
@@ -177,21 +177,10 @@ class Bed:
         try:
             yield run
         finally:
-            self._admin(lambda admin: self._delete(admin, name))
+            administer(self.stack.kafka_brokers, lambda admin: self._delete(admin, name))
             self.stack.sql(f'drop database "{name}" with (force)')
 
     @staticmethod
     async def _delete(admin: Any, name: str) -> None:
         made = [topic for topic in await admin.list_topics() if re.match(rf"{re.escape(name)}[.-]", topic)]
         await admin.delete_topics(made)
-
-    def _admin(self, action: Callable[[Any], Awaitable[T]]) -> T:
-        async def run() -> T:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.stack.kafka_brokers)
-            await admin.start()
-            try:
-                return await action(admin)
-            finally:
-                await admin.close()
-
-        return asyncio.run(run())

@@ -12,7 +12,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from benchmarks.bed import Bed, Run
@@ -21,6 +21,7 @@ from benchmarks.measuring import measure
 from benchmarks.observing import Stuck
 from benchmarks.programs import PROGRAMS, running
 from benchmarks.telling import Teller
+from tests.kafka import administrator
 
 __all__ = ["committed", "latency", "memory", "scaling", "until"]
 
@@ -203,13 +204,14 @@ def memory(bed: Bed, tell: Teller, scale: float) -> Table:
 
 async def _forget(run: Run) -> None:
     """Deletes what was masked, and what became of it."""
-    done = await _admin(run.brokers, lambda admin: admin.list_consumer_group_offsets(run.name))
     places = [TopicPartition(run.target, number) for number in range(_PARTITIONS)]
     async with AIOKafkaConsumer(bootstrap_servers=run.brokers, isolation_level="read_committed") as reader:
         ends = await reader.end_offsets(places)
-    deleted = {place: RecordsToDelete(before_offset=position.offset) for place, position in done.items()}
-    deleted |= {place: RecordsToDelete(before_offset=end) for place, end in ends.items()}
-    await _admin(run.brokers, lambda admin: admin.delete_records(deleted))
+    async with administrator(run.brokers) as admin:
+        done = await admin.list_consumer_group_offsets(run.name)
+        deleted = {place: RecordsToDelete(before_offset=position.offset) for place, position in done.items()}
+        deleted |= {place: RecordsToDelete(before_offset=end) for place, end in ends.items()}
+        await admin.delete_records(deleted)
 
 
 # What both need
@@ -218,7 +220,8 @@ async def _forget(run: Run) -> None:
 async def committed(run: Run) -> int:
     """How many records of the source are done."""
     try:
-        offsets = await _admin(run.brokers, lambda admin: admin.list_consumer_group_offsets(run.name))
+        async with administrator(run.brokers) as admin:
+            offsets = await admin.list_consumer_group_offsets(run.name)
     except KafkaError:  # the broker has just begun to keep groups
         return 0
     return sum(max(position.offset, 0) for position in offsets.values())
@@ -233,12 +236,3 @@ async def until(count: Callable[[], Awaitable[int]], wanted: int) -> None:
         if time.monotonic() - since > _PATIENCE:
             raise Stuck(f"the worker has masked {done:,} of {wanted:,} events, and no more for {_PATIENCE:.0f} s")
         await asyncio.sleep(0.1)
-
-
-async def _admin(brokers: str, action: Callable[[Any], Awaitable[Any]]) -> Any:
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
-    await admin.start()
-    try:
-        return await action(admin)
-    finally:
-        await admin.close()

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+
+from tests.kafka import administrator
 
 __all__ = ["Sample", "Stuck", "between", "observe"]
 
@@ -59,27 +60,22 @@ async def observe(
     samples: list[Sample] = []
     deadline = time.monotonic() + patience
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, isolation_level="read_committed", enable_auto_commit=False)
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
-    await admin.start()
-    try:
-        async with consumer:
-            while members and await _members(admin, group) < members:
-                _check(alive, deadline, "join its group")
-                await asyncio.sleep(_INTERVAL)
-            pids = processes()
-            while True:
-                found = await consumer.end_offsets(places)
-                ends = tuple(found[place] for place in places)
-                now = time.monotonic()
-                if not samples or ends != samples[-1].ends:
-                    samples.append(Sample(now, ends, {name: sum(map(_cpu, ids)) for name, ids in pids.items()}))
-                    progress(sum(ends))
-                elif sum(ends) >= count and now - samples[-1].seconds > _QUIET_SECONDS:
-                    return samples
-                _check(alive, deadline, f"mask {count:,} events: it wrote {sum(ends):,}")
-                await asyncio.sleep(_INTERVAL)
-    finally:
-        await admin.close()
+    async with administrator(brokers) as admin, consumer:
+        while members and await _members(admin, group) < members:
+            _check(alive, deadline, "join its group")
+            await asyncio.sleep(_INTERVAL)
+        pids = processes()
+        while True:
+            found = await consumer.end_offsets(places)
+            ends = tuple(found[place] for place in places)
+            now = time.monotonic()
+            if not samples or ends != samples[-1].ends:
+                samples.append(Sample(now, ends, {name: sum(map(_cpu, ids)) for name, ids in pids.items()}))
+                progress(sum(ends))
+            elif sum(ends) >= count and now - samples[-1].seconds > _QUIET_SECONDS:
+                return samples
+            _check(alive, deadline, f"mask {count:,} events: it wrote {sum(ends):,}")
+            await asyncio.sleep(_INTERVAL)
 
 
 def between(samples: Sequence[Sample]) -> tuple[Sample, Sample, Sample]:

@@ -14,15 +14,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from cdc_masker.catalog.commands import upgrade
@@ -31,6 +29,10 @@ from cdc_masker.evidence import decode_entry
 from cdc_masker.keys import new_keyring, write
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Stack
+from tests import kafka
+from tests.integration.exactness import Masked
+
+T = TypeVar("T")
 
 CANARY = "Wilhelmina-Sardonyx"
 """In each generated event, in a column that is masked: must be in nothing that cdc-masker writes."""
@@ -58,19 +60,6 @@ def event(number: int, *, name: str = CANARY) -> tuple[bytes, bytes]:
         b'"ts_ms":1700000000001}'
     )
     return key, value % (number, name.encode(), b"x" * 40)
-
-
-@dataclass(frozen=True)
-class Masked:
-    """A record of a masked topic: where it came from, by its header, and what it holds."""
-
-    partition: int
-    source_partition: int
-    offset: int
-    policy: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 @dataclass
@@ -228,7 +217,7 @@ class Deployment:
         """Makes a topic that keeps its records however old they say they are; more settings may be given."""
         configs = {"retention.ms": "-1"} | {key.replace("_", "."): value for key, value in settings.items()}
 
-        async def run(admin: AIOKafkaAdminClient) -> None:
+        async def run(admin: Any) -> None:
             answer = await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
             assert all(error[1] == 0 for error in answer.topic_errors), answer
 
@@ -241,24 +230,22 @@ class Deployment:
         self._admin(lambda admin: admin.create_partitions({topic: NewPartitions(partitions)}))
 
     def partitions(self, topic: str) -> int:
-        async def run(admin: AIOKafkaAdminClient) -> int:
+        async def run(admin: Any) -> int:
             (described,) = await admin.describe_topics([topic])
             return len(described["partitions"])
 
-        found: int = self._admin(run)
-        return found
+        return self._admin(run)
 
     def topics(self) -> list[str]:
         found: list[str] = self._admin(lambda admin: admin.list_topics())
         return found
 
     def settings_of(self, topic: str) -> dict[str, str]:
-        async def run(admin: AIOKafkaAdminClient) -> dict[str, str]:
+        async def run(admin: Any) -> dict[str, str]:
             (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
             return {entry[0]: entry[1] for entry in answer.resources[0][4]}
 
-        found: dict[str, str] = self._admin(run)
-        return found
+        return self._admin(run)
 
     def produce(
         self,
@@ -297,6 +284,9 @@ class Deployment:
             if identity:
                 await (producer.abort_transaction() if abort else producer.commit_transaction())
 
+    def _admin(self, action: Callable[[Any], Awaitable[T]]) -> T:
+        return kafka.administer(self.stack.kafka_brokers, action)
+
     # What was made
 
     def masked(self, topic: str | None = None) -> list[Masked]:
@@ -326,21 +316,10 @@ class Deployment:
 
     def records(self, topic: str, *, isolation: str = "read_committed") -> list[Any]:
         """Every record that is there now."""
-        return asyncio.run(_read(self.stack.kafka_brokers, topic, isolation))
+        return kafka.records(self.stack.kafka_brokers, topic, isolation)
 
     def end_offsets(self, topic: str) -> dict[int, int]:
-        return asyncio.run(_ends(self.stack.kafka_brokers, topic))
-
-    def _admin(self, action: Callable[[Any], Any]) -> Any:
-        async def run() -> Any:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.stack.kafka_brokers)
-            await admin.start()
-            try:
-                return await action(admin)
-            finally:
-                await admin.close()
-
-        return asyncio.run(run())
+        return kafka.end_offsets(self.stack.kafka_brokers, topic)
 
 
 def until(
@@ -353,106 +332,8 @@ def until(
         time.sleep(every)
 
 
-def assert_exactly_once(masked: Iterable[Masked], expected: Mapping[int, int]) -> None:
-    """Each offset of each source partition (`expected`: partition → number of records) once, in order, in its partition."""
-    by_partition: dict[int, list[int]] = defaultdict(list)
-    for record in masked:
-        assert record.partition == record.source_partition
-        by_partition[record.partition].append(record.offset)
-    for partition, count in expected.items():
-        offsets = by_partition.pop(partition, [])
-        twice = [offset for offset, times in Counter(offsets).items() if times > 1]
-        assert not twice, f"partition {partition}: {len(twice)} offsets are there twice, first {twice[:3]}"
-        assert offsets == list(range(count)), f"partition {partition}: {len(offsets)} of {count}, or out of order"
-    assert not by_partition
-
-
-def assert_covered(entries: Iterable[AuditEntry], expected: Mapping[int, int]) -> None:
-    """The audit covers each offset of each partition by exactly one entry."""
-    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for entry in entries:
-        hidden = sum(last - first + 1 for first, last in entry.gaps)
-        assert sum(entry.counts.values()) == entry.last_offset - entry.first_offset + 1 - hidden
-        spans[entry.partition].append((entry.first_offset, entry.last_offset))
-    for partition, count in expected.items():
-        next_offset = 0
-        for first, last in sorted(spans[partition]):
-            assert first == next_offset, f"partition {partition}: a gap or an overlap at {next_offset}"
-            next_offset = last + 1
-        assert next_offset == count
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-async def _ends(brokers: str, topic: str) -> dict[int, int]:
-    async with AIOKafkaConsumer(bootstrap_servers=brokers, isolation_level="read_uncommitted") as consumer:
-        await consumer._client._wait_on_metadata(topic)
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        return {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
-
-
-async def _read(brokers: str, topic: str, isolation: str) -> list[Any]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=brokers,
-        isolation_level=isolation,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=8 << 20,
-    )
-    async with consumer:
-        await consumer._client._wait_on_metadata(topic)
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        found = []
-        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += records
-        return found
-
-
-@contextmanager
-def open_transaction(deployment: Deployment) -> Iterator[None]:
-    """Somebody's transaction in the audit topic, as of a lane whose worker died: it hides what others commit behind it."""
-
-    async def begin() -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=deployment.stack.kafka_brokers,
-            transactional_id=f"{deployment.name}-other",
-            transaction_timeout_ms=300_000,
-        )
-        await producer.start()
-        await producer.begin_transaction()
-        await producer.send_and_wait(deployment.environment["CDC_MASKER_AUDIT_TOPIC"], b"aborted", partition=0)
-        return producer
-
-    async def end(producer: AIOKafkaProducer) -> None:
-        await producer.abort_transaction()
-        await producer.stop()
-
-    with asyncio.Runner() as runner:
-        producer = runner.run(begin())
-        try:
-            yield
-        finally:
-            runner.run(end(producer))
-
-
-def open_partitions(deployment: Deployment) -> dict[int, int]:
-    """The partitions of the masked topic in which a transaction is open, with the offset at which it began."""
-
-    async def ends(isolation: str) -> dict[int, int]:
-        topic = deployment.masked_topic()
-        async with AIOKafkaConsumer(bootstrap_servers=deployment.stack.kafka_brokers, isolation_level=isolation) as consumer:
-            if topic not in await consumer.topics():  # no worker has started yet
-                return {}
-            await consumer._client._wait_on_metadata(topic)
-            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-            return {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
-
-    written, stable = asyncio.run(ends("read_uncommitted")), asyncio.run(ends("read_committed"))
-    return {partition: stable[partition] for partition, end in written.items() if stable[partition] < end}

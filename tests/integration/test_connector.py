@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
 from typer.testing import CliRunner
 
 from cdc_masker.cli import app
@@ -17,6 +16,7 @@ from cdc_masker.connect import Connector, render
 from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database, Stack
+from tests.kafka import administrator
 
 pytestmark = pytest.mark.stack
 
@@ -90,13 +90,9 @@ async def test_rows_and_changes_of_the_named_tables_come_out(stack: Stack, shop:
 
     published = stack.sql("select tablename from pg_publication_tables", shop.name)
     assert published == "people"
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_brokers)
-    await admin.start()
-    try:
+    async with administrator(stack.kafka_brokers) as admin:
         [topic] = await admin.describe_topics([f"{settings.source_server}.public.people"])
         topics = await admin.list_topics()
-    finally:
-        await admin.close()
     assert len(topic["partitions"]) == 4
     assert f"{settings.source_server}.public.untold" not in topics
 

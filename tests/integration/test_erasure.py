@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from cdc_masker.stack import Stack
-from tests.integration.kit import Deployment, assert_exactly_once, until
+from tests.integration.exactness import assert_exactly_once
+from tests.integration.kit import Deployment, until
 
 pytestmark = pytest.mark.stack
 

@@ -9,15 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from cdc_masker.stack import Stack
-from tests.integration.kit import (
-    Deployment,
-    Worker,
-    assert_covered,
-    assert_exactly_once,
-    open_partitions,
-    open_transaction,
-    until,
-)
+from tests.integration.exactness import assert_covered, assert_exactly_once
+from tests.integration.kit import Deployment, Worker, until
+from tests.integration.transactions import open_partitions, open_transaction
 
 pytestmark = pytest.mark.stack
 

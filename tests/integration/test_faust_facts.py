@@ -6,21 +6,21 @@ Elsewhere: order and aborted outputs in `test_exactly_once.py`, logs at DEBUG in
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Callable
 
 import psutil
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from cdc_masker.evidence import head_of
 from cdc_masker.kafka import wire
 from cdc_masker.kafka.checkpoints import Checkpoint
 from cdc_masker.stack import Stack
-from tests.integration.kit import CANARY, Deployment, assert_covered, assert_exactly_once, until
+from tests.integration.exactness import assert_covered, assert_exactly_once
+from tests.integration.kit import CANARY, Deployment, until
+from tests.kafka import administer
 
 pytestmark = pytest.mark.stack
 
@@ -145,32 +145,16 @@ def test_a_commit_that_does_not_end_ends_the_worker(own_stack: Stack, deploy: De
 def position(deployment: Deployment) -> tuple[int, str]:
     """The committed offset of partition 0 and its metadata."""
 
-    async def ask() -> tuple[int, str]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=deployment.stack.kafka_brokers)
-        await admin.start()
-        try:
-            partition = TopicPartition(deployment.topic, 0)
-            found = (await wire.committed(admin._client, deployment.name, [partition]))[partition]
-            return found.offset, found.metadata
-        finally:
-            await admin.close()
-
-    return asyncio.run(ask())
+    name, partition = deployment.name, TopicPartition(deployment.topic, 0)
+    found = administer(deployment.stack.kafka_brokers, lambda admin: wire.committed(admin._client, name, [partition]))
+    return found[partition].offset, found[partition].metadata
 
 
 def alter(deployment: Deployment, topic: str, settings: dict[str, str]) -> None:
     """Sets settings of a topic, those that it must have among them."""
     kept = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}
-
-    async def ask() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=deployment.stack.kafka_brokers)
-        await admin.start()
-        try:
-            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {**kept, **settings})])
-        finally:
-            await admin.close()
-
-    asyncio.run(ask())
+    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {**kept, **settings})
+    administer(deployment.stack.kafka_brokers, lambda admin: admin.alter_configs([wanted]))
 
 
 def listener(address: str) -> int:

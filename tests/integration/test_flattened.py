@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,8 @@ from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EnvelopeShape, Policy, Rule
 from cdc_masker.settings import load
 from cdc_masker.stack import Database, Stack
-from tests.integration.kit import _read, until
+from tests.integration.kit import until
+from tests.kafka import records
 from tests.unit.building import KEYS, payload
 from tests.unit.connect_json import misfits
 
@@ -129,7 +129,7 @@ _COUNT = {"envelopes": 8, "bare": 6, "rewrite": 6, "described": 8, "bare, descri
 
 def _records(stack: Stack, topic: str, variant: str) -> tuple[Record, ...]:
     def read() -> list[Any]:
-        return asyncio.run(_read(stack.kafka_brokers, topic, "read_committed"))
+        return records(stack.kafka_brokers, topic)
 
     until(lambda: len(read()) >= _COUNT[variant], 60, lambda: (variant, [(each.key, each.value) for each in read()]), every=0.5)
     return tuple(

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.kit import Deployment, assert_covered, assert_exactly_once, until
+from tests.integration.exactness import assert_covered, assert_exactly_once
+from tests.integration.kit import Deployment, until
 
 pytestmark = pytest.mark.stack
 

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from cdc_masker.kafka import starting
@@ -21,15 +20,10 @@ from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.opening import open_partition
 from cdc_masker.kafka.wire import UnstableOffset
 from cdc_masker.stack import Stack
-from tests.integration.kit import (
-    Deployment,
-    Worker,
-    assert_covered,
-    assert_exactly_once,
-    event,
-    open_transaction,
-    until,
-)
+from tests.integration.exactness import assert_covered, assert_exactly_once
+from tests.integration.kit import Deployment, Worker, event, until
+from tests.integration.transactions import open_transaction
+from tests.kafka import administer
 
 pytestmark = pytest.mark.stack
 
@@ -66,16 +60,9 @@ def unverified(kafka: Stack) -> Iterator[None]:
     name = "transaction.partition.verification.enable"
 
     def say(settings: dict[str, str]) -> None:
-        async def run() -> None:
-            admin = AIOKafkaAdminClient(bootstrap_servers=kafka.kafka_brokers)
-            await admin.start()
-            try:
-                answers = await admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, "1", settings)])
-                assert all(each[0] == 0 for answer in answers for each in answer.resources), answers
-            finally:
-                await admin.close()
-
-        asyncio.run(run())
+        broker = ConfigResource(ConfigResourceType.BROKER, "1", settings)
+        answers = administer(kafka.kafka_brokers, lambda admin: admin.alter_configs([broker]))
+        assert all(each[0] == 0 for answer in answers for each in answer.resources), answers
 
     say({name: "false"})
     yield

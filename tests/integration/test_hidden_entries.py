@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.kit import Deployment, Worker, open_transaction, until
+from tests.integration.kit import Deployment, Worker, until
+from tests.integration.transactions import open_transaction
 
 pytestmark = pytest.mark.stack
 

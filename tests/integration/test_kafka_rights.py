@@ -6,16 +6,15 @@ import asyncio
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from cdc_masker.stack import Stack, java
 from tests.integration.kit import Deployment, free_port, until
 from tests.integration.test_offsets_command import accept
 from tests.integration.test_worker import delete_records, halted
+from tests.kafka import administrator
 
 pytestmark = pytest.mark.stack
 
@@ -54,14 +53,10 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S
 
 def allow(stack: Stack, *rights: tuple[int, int, str, int]) -> None:
     async def run() -> None:
-        admin: Any = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_brokers)
-        await admin.start()
-        try:
+        async with administrator(stack.kafka_brokers) as admin:
             for kind, pattern, name, right in rights:
                 answer = await admin._send_request(CreateAclsRequest(kind, name, pattern, f"User:{USER}", "*", right, ALLOW))
                 assert [error[0] for error in answer.creation_responses] == [0]
-        finally:
-            await admin.close()
 
     asyncio.run(run())
 

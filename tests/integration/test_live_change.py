@@ -21,7 +21,8 @@ from cdc_masker.pipeline import HEADER, Masker
 from cdc_masker.policies import Policy
 from cdc_masker.settings import Settings
 from cdc_masker.stack import Stack
-from tests.integration.kit import Deployment, Worker, assert_covered, assert_exactly_once, until
+from tests.integration.exactness import assert_covered, assert_exactly_once
+from tests.integration.kit import Deployment, Worker, until
 
 pytestmark = pytest.mark.stack
 

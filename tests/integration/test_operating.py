@@ -16,14 +16,8 @@ from cdc_masker.evidence import encode_entry
 from cdc_masker.kafka.failing import EXIT_FAILED
 from cdc_masker.stack import Stack
 from tests.entries import entry
-from tests.integration.kit import (
-    CANARY,
-    Deployment,
-    Worker,
-    assert_covered,
-    assert_exactly_once,
-    until,
-)
+from tests.integration.exactness import assert_covered, assert_exactly_once
+from tests.integration.kit import CANARY, Deployment, Worker, until
 from tests.integration.test_exactly_once import PARTITIONS, stop_with_open_transaction
 from tests.integration.test_traces import FAULTY, poison
 from tests.integration.test_worker import remake

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pressure import backlog, hot, large, poison, wide
-from tests.integration.kit import Deployment, assert_exactly_once, event, until
+from tests.integration.exactness import assert_exactly_once
+from tests.integration.kit import Deployment, event, until
 
 pytestmark = pytest.mark.stack
 

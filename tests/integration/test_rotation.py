@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.kit import Deployment, Worker, assert_exactly_once, until
+from tests.integration.exactness import assert_exactly_once
+from tests.integration.kit import Deployment, Worker, until
 
 pytestmark = pytest.mark.stack
 

@@ -14,33 +14,26 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from typer.testing import CliRunner
 
 from cdc_masker.cli import app
 from cdc_masker.errors import SetupError
 from cdc_masker.stack import PARTS, Database, Stack
 from cdc_masker.stack.processes import Command, spawn
+from tests.kafka import administrator
 
 pytestmark = pytest.mark.stack
 
 
 async def _topics(stack: Stack) -> set[str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_brokers)
-    await admin.start()
-    try:
+    async with administrator(stack.kafka_brokers) as admin:
         return set(await admin.list_topics())
-    finally:
-        await admin.close()
 
 
 async def _add_topic(stack: Stack, name: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_brokers)
-    await admin.start()
-    try:
+    async with administrator(stack.kafka_brokers) as admin:
         await admin.create_topics([NewTopic(name=name, num_partitions=2, replication_factor=1)])
-    finally:
-        await admin.close()
 
 
 def test_every_part_answers_at_its_address(stack: Stack) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from cdc_masker.errors import CdcMaskerError, TransientError
@@ -22,17 +21,10 @@ from cdc_masker.kafka import starting
 from cdc_masker.kafka.failing import EXIT_FAILED
 from cdc_masker.settings import PREFIX, Settings
 from cdc_masker.stack import Database, Stack
-from tests.integration.kit import (
-    CANARY,
-    Deployment,
-    Worker,
-    assert_covered,
-    assert_exactly_once,
-    event,
-    free_port,
-    open_partitions,
-    until,
-)
+from tests.integration.exactness import assert_covered, assert_exactly_once
+from tests.integration.kit import CANARY, Deployment, Worker, event, free_port, until
+from tests.integration.transactions import open_partitions
+from tests.kafka import administer
 
 pytestmark = pytest.mark.stack
 
@@ -307,12 +299,5 @@ def remake(deployment: Deployment, topic: str) -> None:
 
 
 def delete_records(deployment: Deployment, topic: str, *, before: int) -> None:
-    async def run() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=deployment.stack.kafka_brokers)
-        await admin.start()
-        try:
-            await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=before)})
-        finally:
-            await admin.close()
-
-    asyncio.run(run())
+    those = {TopicPartition(topic, 0): RecordsToDelete(before_offset=before)}
+    administer(deployment.stack.kafka_brokers, lambda admin: admin.delete_records(those))
