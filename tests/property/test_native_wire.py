@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c, encode_varint
 from cdc_masker_native import Fetched, Records, Rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,149 +20,35 @@ from msgspec import structs
 
 from cdc_masker.batches import Row
 from cdc_masker.events import Record
+from tests.property.answers import (
+    ABORT,
+    ANSWERS,
+    COMMIT,
+    CONTROL,
+    HEADERS,
+    NUMBERS,
+    PARTS,
+    TRANSACTIONAL,
+    Answer,
+    Batch,
+    Item,
+    prefixed,
+    sealed,
+    transactions,
+)
 
 PLACE = TopicPartition("shop.crm.customers", 3)
 RECORD_BYTES = 500
 ALL = 1 << 40
 SECRET = "".join(map(chr, range(0x61, 0x71)))
 
-LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x08, 0x10, 0x20
-ABORT, COMMIT = b"\0\0\0\0", b"\0\0\0\1"
-
 many = settings(max_examples=200)
 
-# A log as brokers keep it: batches of format 2, written after the protocol's own description
-
-
-@dataclass(frozen=True)
-class Item:
-    """A record of a batch. `gap`: how many before it were compacted away; `later`: milliseconds after the batch's first."""
-
-    gap: int
-    later: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-
-    def encode(self, number: int) -> bytes:
-        headers = b"".join(_prefixed(name.encode()) + _prefixed(value) for name, value in self.headers)
-        parts = _prefixed(self.key) + _prefixed(self.value) + _number(len(self.headers)) + headers
-        return _prefixed(b"\0" + _number(self.later) + _number(number) + parts)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """`before` and `behind`: how many offsets in front of it and at its end were compacted away."""
-
-    producer: int
-    attributes: int
-    items: tuple[Item, ...]
-    before: int = 0
-    behind: int = 0
-    first_timestamp: int = 1_700_000_000_000
-    max_timestamp: int = 1_700_000_000_500
-
-    @property
-    def numbers(self) -> list[int]:
-        found: list[int] = []
-        for item in self.items:
-            found.append((found[-1] + 1 if found else 0) + item.gap)
-        return found
-
-    @property
-    def last(self) -> int:
-        return max([0, *self.numbers]) + self.behind
-
-    def encode(self, base: int) -> bytes:
-        """The bytes, of which the first is at the offset `base`."""
-        times = (self.first_timestamp, self.max_timestamp)
-        head = struct.pack(">hiqqqhii", self.attributes, self.last, *times, self.producer, 0, 7, len(self.items))
-        items = b"".join(item.encode(number) for item, number in zip(self.items, self.numbers, strict=True))
-        return _sealed(struct.pack(">qiib", base, 0, 4, 2), head + items)
-
-
-def _sealed(head: bytes, content: bytes) -> bytes:
-    """A batch with the right length and checksum. `head`: what stands before the checksum."""
-    length = struct.pack(">i", len(head) + 4 + len(content) - 12)
-    return head[:8] + length + head[12:] + struct.pack(">I", calc_crc32c(content)) + content
-
-
-def _number(number: int) -> bytes:
-    out = bytearray()
-    encode_varint(number, out.append)
-    return bytes(out)
-
-
-def _prefixed(content: bytes | None) -> bytes:
-    return _number(-1) if content is None else _number(len(content)) + content
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a broker gives: batches, bytes of one more, and producer ids and first offsets of aborted transactions."""
-
-    batches: tuple[bytes, ...]
-    cut_off: bytes
-    offset: int
-    aborted: tuple[tuple[int, int], ...]
-
-    @property
-    def raw(self) -> bytes:
-        return b"".join(self.batches) + self.cut_off
-
-    def read(self) -> Fetched | None:
-        return _read(self.raw, self.offset, self.aborted)
+# Reading
 
 
 def _read(raw: bytes, offset: int, aborted: Sequence[tuple[int, int]] = ()) -> Fetched | None:
     return Fetched.read(raw, PLACE.topic, PLACE.partition, offset, [*aborted], Record)
-
-
-def _answer(batches: Sequence[Batch], cut_off: bytes, offset: int, aborted: Sequence[tuple[int, int]]) -> Answer:
-    """From the batch on that holds the offset, as a broker answers."""
-    encoded, base = [], 0
-    for batch in batches:
-        base += batch.before
-        if base + batch.last >= offset:
-            encoded.append(batch.encode(base))
-        base += batch.last + 1
-    return Answer(tuple(encoded), cut_off, offset, tuple(aborted))
-
-
-_part = st.none() | st.sampled_from([b"", b"x", b"\0\xff", b"y" * 63, b"z" * 64, b"w" * 9000])
-_number_of_64_bits = st.integers(0, 9) | st.integers(-(1 << 63), (1 << 63) - 1)
-_headers = st.lists(st.tuples(st.sampled_from(["", "a", "é", "n" * 64]), _part), max_size=3).map(tuple)
-_gap = st.sampled_from([0, 0, 0, 1, 70])
-_items = st.lists(st.builds(Item, _gap, _number_of_64_bits, _part, _part, _headers), max_size=4).map(tuple)
-_producer = st.integers(1, 3)
-_data = st.builds(
-    Batch,
-    _producer,
-    st.sampled_from([0, LOG_APPEND_TIME, TRANSACTIONAL, TRANSACTIONAL, TRANSACTIONAL | LOG_APPEND_TIME, 0x40]),
-    _items,
-    before=_gap,
-    behind=_gap,
-    first_timestamp=_number_of_64_bits,
-    max_timestamp=_number_of_64_bits,
-)
-_marker = st.sampled_from([ABORT, ABORT, COMMIT, ABORT + b"\1", b"\0\1\0\0", b"\0\0\0\2"])
-_control = st.builds(
-    lambda producer, attributes, key: Batch(producer, CONTROL | attributes, (Item(0, 0, key, b"\0\0\0\0\0\0"),)),
-    _producer,
-    st.sampled_from([TRANSACTIONAL, TRANSACTIONAL, 0]),
-    _marker,
-)
-_answers = st.builds(
-    _answer,
-    st.lists(_data | _control, min_size=1, max_size=8),
-    st.sampled_from([b"", b"\0", b"\0" * 11, Batch(1, 0, (Item(0, 0, b"k", b"v"),)).encode(900)[:-1]]),
-    st.integers(0, 20),
-    st.lists(st.tuples(_producer, st.integers(0, 30)), max_size=5),
-).filter(lambda answer: answer.batches)
-_limits = st.tuples(st.integers(0, 5), st.sampled_from([0, RECORD_BYTES, 2 * RECORD_BYTES + 1, 10_000, ALL]))
-
-
-# Reading
 
 
 class Reference:
@@ -207,10 +91,13 @@ def _check(fetched: Fetched, reference: Reference, limits: Iterator[tuple[int, i
     assert (len(records), size, fetched.position, fetched.more) == (0, 0, reference.position, False)
 
 
+_limits = st.tuples(st.integers(0, 5), st.sampled_from([0, RECORD_BYTES, 2 * RECORD_BYTES + 1, 10_000, ALL]))
+
+
 @many
-@given(_answers, st.lists(_limits, max_size=8))
+@given(ANSWERS, st.lists(_limits, max_size=8))
 def test_an_answer_is_read_as_aiokafka_reads_it(answer: Answer, limits: list[tuple[int, int]]) -> None:
-    fetched = answer.read()
+    fetched = _read(answer.raw, answer.offset, answer.aborted)
     assert fetched is not None
     _check(fetched, Reference(answer.raw, answer.offset, answer.aborted), iter(limits))
 
@@ -233,7 +120,7 @@ _new = st.binary(max_size=2) | st.sampled_from([b"\x01", b"\x7f", b"\x80", b"\xf
 
 
 @many
-@given(_answers, _place, _gone, _new, st.booleans())
+@given(ANSWERS, _place, _gone, _new, st.booleans())
 def test_a_damaged_answer_is_read_as_aiokafka_reads_it_or_left_to_it(
     answer: Answer, place: int, gone: int, new: bytes, mended: bool
 ) -> None:
@@ -242,7 +129,7 @@ def test_a_damaged_answer_is_read_as_aiokafka_reads_it_or_left_to_it(
     if mended:
         start, batch, end = _one_of(answer, place)
         content = batch[21:]
-        raw = start + _sealed(batch[:17], _edited(content, place % len(content), gone, new)) + end
+        raw = start + sealed(batch[:17], _edited(content, place % len(content), gone, new)) + end
     else:
         raw = _edited(raw, place % len(raw), gone, new)
     _check_or_none(raw, answer.offset, answer.aborted)
@@ -273,7 +160,7 @@ def test_every_change_with_a_right_checksum_is_read_as_aiokafka_reads_it_or_left
     content, read = SMALL[21:], 0
     for at in range(len(content)):
         for gone, new in [(1, b""), *((gone, new) for new in BYTES for gone in (0, 1))]:
-            read += _check_or_none(_sealed(SMALL[:17], _edited(content, at, gone, new)), 40, ())
+            read += _check_or_none(sealed(SMALL[:17], _edited(content, at, gone, new)), 40, ())
     assert read > 1000
 
 
@@ -282,7 +169,7 @@ def test_every_change_with_a_right_checksum_is_read_as_aiokafka_reads_it_or_left
 def test_anything_else_is_left_to_aiokafka(raw: bytes, offset: int) -> None:
     assert _read(raw, offset) is None
     content = struct.pack(">hiqqqhii", 0, 0, 0, 0, 0, 0, 0, 1) + raw
-    _check_or_none(_sealed(struct.pack(">qiib", offset, 0, 0, 2), content), offset, ())
+    _check_or_none(sealed(struct.pack(">qiib", offset, 0, 0, 2), content), offset, ())
 
 
 @pytest.mark.parametrize("compression", range(1, 8))
@@ -318,6 +205,7 @@ def test_batches_that_end_before_the_offset_or_go_back_are_left_to_aiokafka() ->
     assert _read(SMALL, 44) is None
     assert _read(SMALL + Batch(7, 0, ()).encode(43), 40) is None
     assert _read(SMALL + Batch(7, 0, ()).encode(44), 40) is not None
+    assert _read(SMALL + Batch(7, 0, (), behind=-1).encode(44), 40) is None
 
 
 def test_control_batches_without_a_type_are_left_to_aiokafka() -> None:
@@ -328,7 +216,7 @@ def test_control_batches_without_a_type_are_left_to_aiokafka() -> None:
 def _batch_of(*contents: bytes) -> bytes:
     """With four offsets."""
     head = struct.pack(">hiqqqhii", 0, 3, 0, 0, 0, 0, 0, len(contents))
-    return _sealed(struct.pack(">qiib", 0, 0, 0, 2), head + b"".join(map(_prefixed, contents)))
+    return sealed(struct.pack(">qiib", 0, 0, 0, 2), head + b"".join(map(prefixed, contents)))
 
 
 PLAIN = b"\0\0\0\1\1\0"
@@ -371,13 +259,10 @@ def test_offsets_that_do_not_ascend_are_left_to_aiokafka() -> None:
 
 def test_an_aborted_transaction_is_not_seen_and_a_committed_one_is() -> None:
     """So that it is said here once, and not only that it is as aiokafka has it."""
-
-    def batch(producer: int, value: bytes, attributes: int = TRANSACTIONAL) -> Batch:
-        return Batch(producer, attributes, (Item(0, 0, value if attributes & CONTROL else None, value),))
-
-    end = TRANSACTIONAL | CONTROL
-    log = [batch(1, b"a"), batch(2, b"b"), batch(1, ABORT, end), batch(1, b"c"), batch(2, COMMIT, end), batch(1, COMMIT, end)]
-    fetched = _answer(log, b"", 0, [(1, 0)]).read()
+    steps = [(1, b"a"), (2, b"b"), (1, ABORT), (1, b"c"), (2, COMMIT), (1, COMMIT)]
+    answer = transactions(steps, b"", 0)
+    assert answer.aborted == ((1, 0),)
+    fetched = _read(answer.raw, answer.offset, answer.aborted)
     assert fetched is not None
     assert [(each.offset, each.value) for each in fetched.take(ALL, ALL, 0)[0]] == [(1, b"b"), (3, b"c")]
     assert (fetched.position, fetched.more) == (6, False)
@@ -386,7 +271,7 @@ def test_an_aborted_transaction_is_not_seen_and_a_committed_one_is() -> None:
 # Records as Python sees them
 
 
-_record = st.builds(Record, st.just("t"), st.just(3), st.integers(0, 9), _number_of_64_bits, _part, _part, _headers)
+_record = st.builds(Record, st.just("t"), st.just(3), st.integers(0, 9), NUMBERS, PARTS, PARTS, HEADERS)
 
 
 @many
@@ -455,8 +340,8 @@ def test_no_error_tells_what_a_record_or_row_holds(wrong: dict[str, Any]) -> Non
 # Writing
 
 
-_timestamp = _number_of_64_bits.filter(lambda number: number != -1)  # which aiokafka takes for none
-_rows = st.lists(st.tuples(_timestamp, _part, _part, _headers.map(list)), max_size=9)
+_timestamp = NUMBERS.filter(lambda number: number != -1)  # which aiokafka takes for none
+_rows = st.lists(st.tuples(_timestamp, PARTS, PARTS, HEADERS.map(list)), max_size=9)
 _most_bytes = st.integers(0, 400) | st.integers(9000, 20_000) | st.just(1 << 20)
 _state = st.tuples(st.integers(-1, (1 << 63) - 1), st.integers(-1, (1 << 15) - 1), st.integers(0, (1 << 31) - 1))
 
@@ -485,7 +370,7 @@ def test_rows_are_written_as_aiokafka_writes_them(rows: list[Row], most_bytes: i
 
 
 @many
-@given(st.lists(st.tuples(_number_of_64_bits, _part, _part, _headers.map(list)), max_size=9), _most_bytes)
+@given(st.lists(st.tuples(NUMBERS, PARTS, PARTS, HEADERS.map(list)), max_size=9), _most_bytes)
 def test_what_is_written_reads_back(rows: list[Row], most_bytes: int) -> None:
     made = Rows.of(rows)
     assert ([*made], len(made)) == (rows, len(rows))
