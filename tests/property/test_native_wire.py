@@ -213,9 +213,9 @@ def test_control_batches_without_a_type_are_left_to_aiokafka() -> None:
     assert [_read(Batch(7, CONTROL | TRANSACTIONAL, each).encode(0), 0) for each in items] == [None] * 3
 
 
-def _batch_of(*contents: bytes) -> bytes:
-    """With four offsets."""
-    head = struct.pack(">hiqqqhii", 0, 3, 0, 0, 0, 0, 0, len(contents))
+def _batch_of(*contents: bytes, more: int = 0) -> bytes:
+    """With four offsets. `more`: how many records it says it has that it has not."""
+    head = struct.pack(">hiqqqhii", 0, 3, 0, 0, 0, 0, 0, len(contents) + more)
     return sealed(struct.pack(">qiib", 0, 0, 0, 2), head + b"".join(map(prefixed, contents)))
 
 
@@ -249,6 +249,11 @@ def test_malformed_records_are_left_to_aiokafka(content: bytes) -> None:
     """Also some that it reads."""
     assert _read(_batch_of(PLAIN), 0) is not None
     assert _read(_batch_of(content), 0) is None
+
+
+def test_wrong_numbers_of_records_are_left_to_aiokafka() -> None:
+    found = [_read(_batch_of(*contents, more=more), 0) is not None for contents in ((), (PLAIN,)) for more in (-1, 0, 1)]
+    assert found == [False, True, False] * 2
 
 
 def test_offsets_that_do_not_ascend_are_left_to_aiokafka() -> None:
