@@ -18,7 +18,6 @@ from hashlib import sha256
 
 import msgspec
 
-from cdc_masker import merkle
 from cdc_masker.batches import MaskedBatch, Misfit
 from cdc_masker.events import AuditEntry, Fate, Note, Treatment
 from cdc_masker.policies import Policy
@@ -79,7 +78,7 @@ def audit_entry(
         counts={fate: batch.fates.get(fate, 0) for fate in Fate},
         columns=count_columns(batch.treatments, batch.misfits),
         notes=batch.notes,
-        root=_hash(merkle.root(batch.leaves)),
+        root=_hash(batch.root),
         previous=previous,
         policy_version=policy.version,
         policy_digest=policy.digest,

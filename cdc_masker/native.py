@@ -12,28 +12,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 
 import msgspec
 import orjson
-from cdc_masker_native import Cell, Core, Row
+from cdc_masker_native import Cell, Core, Fetched, Masking, Records, Row
 
-from cdc_masker.batches import MaskedBatch, gathered
+from cdc_masker import merkle
+from cdc_masker.batches import MaskedBatch, misfits_of, notes_of, row_of
 from cdc_masker.engine import RowPlan
 from cdc_masker.envelope import Key
 from cdc_masker.errors import InputError
 from cdc_masker.events import Fate, Outcome, Record
+from cdc_masker.leaves import leaf_of
 from cdc_masker.lookup import Lookup, Table
-from cdc_masker.methods import UNCHANGED, Compute, Constant, Context, Drop, Keep, Subjects, Transform
+from cdc_masker.methods import UNCHANGED, Compute, Constant, Context, Drop, Keep, MissingSubject, Subjects, Transform
 from cdc_masker.methods.recipes import CardEnds, Ends, Hashed, Permuted, Start, Tokens
 from cdc_masker.plans import Plans
 
-__all__ = ["NativeCore"]
+__all__ = ["NativeCore", "fetched"]
 
 Function = Callable[[bytes, Context], bytes]
 """From raw JSON text to masked JSON text, as a plan has it."""
 
 Guarded = tuple[bool, bool, bytes | None]
 """What the egress guard is told: whether values always change, whether numbers do, and the text that stands for others."""
+
+ByPython = Callable[[Sequence[Record], Subjects], Sequence[Outcome | None]]
+"""Masks records: gives None of one whose subjects have no key yet."""
 
 _Names = tuple[str, str, str]  # server, schema and table
 _ANY = msgspec.Raw(b"null")
@@ -70,27 +77,69 @@ class NativeCore:
             guard_every=guard_every,
         )
 
-    def mask(
-        self, records: list[Record], subjects: Subjects, by_python: Callable[[Sequence[Record]], list[Outcome]]
-    ) -> MaskedBatch:
-        """What becomes of the records. `by_python` masks those that are not the core's own; what it raises is raised."""
-        rows, leaves, treatments, misfits = self._core.mask(records, subjects)
-        others = [index for index, leaf in enumerate(leaves) if leaf is None]
-        outcomes = by_python([records[index] for index in others]) if others else []
-        rest = gathered(outcomes)
-        published = iter(rest.rows)
-        for index, outcome, leaf in zip(others, outcomes, rest.leaves, strict=True):
-            leaves[index], rows[index] = leaf, next(published) if outcome.published else None
-        reasons = Counter((treatment.table, *misfit) for treatment, found in misfits for misfit in found)
+    def begin(self, records: Sequence[Record], by_python: ByPython) -> _ByBoth:
+        """Begins to mask a batch. `by_python` masks what is not the core's own."""
+        if isinstance(records, Records):
+            parts = [records]
+        else:
+            runs = groupby(records, lambda record: (record.topic, record.partition))
+            parts = [Records.of([*run], Record) for _, run in runs]
+        return _ByBoth(Masking(self._core, parts), records, by_python)
+
+
+class _ByBoth:
+    """A batch that the compiled core masks, and Python the rest; see `cdc_masker.batches.Masking`."""
+
+    def __init__(self, masking: Masking, records: Sequence[Record], by_python: ByPython) -> None:
+        self._masking = masking
+        self.records = records
+        self._by_python = by_python
+        self._left: dict[int, None] = dict.fromkeys(range(len(records)))
+        self._rest: list[tuple[int, Outcome]] = []
+
+    @property
+    def left(self) -> Sequence[int]:
+        return [*self._left]
+
+    def ahead(self) -> None:
+        self._left = dict.fromkeys(self._masking.ahead())
+
+    def go_on(self, places: Sequence[int], subjects: Subjects) -> None:
+        others = self._masking.go_on(places, subjects)
+        outcomes = self._by_python([self.records[place] for place in others], subjects) if others else []
+        missing = []
+        for place, outcome in zip(others, outcomes, strict=True):
+            if outcome is None:
+                missing.append(place)
+                continue
+            row = row_of(outcome) if outcome.published else None
+            self._masking.fill(place, merkle.leaf_hash(leaf_of(outcome)), row)
+            self._rest.append((place, outcome))
+        for place in {*places}.difference(missing):
+            del self._left[place]
+        if missing:
+            raise MissingSubject
+
+    def batch(self) -> MaskedBatch:
+        offsets, rows, root, treatments, misfits = self._masking.finish()
+        rest = [outcome for _, outcome in sorted(self._rest, key=itemgetter(0))]
+        fates = Counter([outcome.fate for outcome in rest])
+        fates[Fate.MASKED] += len(offsets) - len(rest)
+        treated = Counter(chain.from_iterable([outcome.treatments for outcome in rest]))
+        for treatment, count in treatments:
+            treated[treatment] += count
+        told = Counter(chain.from_iterable([misfits_of(outcome) for outcome in rest if outcome.misfits]))
+        told.update((treatment.table, *misfit) for treatment, found in misfits for misfit in found)
         return MaskedBatch(
-            offsets=tuple([record.offset for record in records]),
-            rows=tuple([row for row in rows if row is not None]),
-            leaves=tuple([leaf for leaf in leaves if leaf is not None]),
-            notes=rest.notes,
-            fates=Counter({Fate.MASKED: len(records) - len(others)}) + Counter(rest.fates),
-            treatments=Counter(dict(treatments)) + Counter(rest.treatments),
-            misfits=reasons + Counter(rest.misfits),
+            offsets=tuple(offsets), rows=rows, root=root, notes=notes_of(rest), fates=+fates, treatments=treated, misfits=told
         )
+
+
+def fetched(raw: bytes, topic: str, partition: int, offset: int, aborted: Sequence[tuple[int, int]]) -> Fetched | None:
+    """What a broker answered when it was asked for records of that partition from `offset` on, with the aborted transactions
+    in it (producer, first offset). None if it is compressed, of an old format or broken: aiokafka reads it then.
+    """
+    return Fetched.read(raw, topic, partition, offset, [*aborted], Record)
 
 
 class _Teacher:

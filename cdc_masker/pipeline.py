@@ -6,13 +6,13 @@ randomness, so that a retry or a replay gives the same bytes. What a record hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from cdc_masker import envelope, flattened
-from cdc_masker.batches import MaskedBatch, gathered
+from cdc_masker.batches import MaskedBatch, Masking, gathered
 from cdc_masker.codecs import connect, json
 from cdc_masker.codecs.json import Members
 from cdc_masker.engine import Engine, RowPlan
@@ -95,9 +95,16 @@ class Masker:
         """What becomes of consecutive records of one partition. Raises `MissingSubject` after `subjects` was asked for all that
         miss.
         """
+        masking = self.begin([*records])
+        masking.ahead()
+        masking.go_on(masking.left, subjects)
+        return masking.batch()
+
+    def begin(self, records: Sequence[Record]) -> Masking:
+        """The same in steps, for who has other things to do meanwhile."""
         if self._native is not None:
-            return self._native.mask([*records], subjects, lambda others: self._mask_each(others, subjects))
-        return gathered(self._mask_each(records, subjects))
+            return self._native.begin(records, self._mask_each)
+        return _ByPython(records, self._mask_each)
 
     def _compiled(self) -> NativeCore:
         if type(self._guard) is not EgressGuard:
@@ -115,16 +122,14 @@ class Masker:
             guard_every=self._guard.every,
         )
 
-    def _mask_each(self, records: Iterable[Record], subjects: Subjects) -> list[Outcome]:
-        outcomes = []
-        missing = False
+    def _mask_each(self, records: Iterable[Record], subjects: Subjects) -> list[Outcome | None]:
+        """The outcomes; None of a record whose subjects have no key yet."""
+        outcomes: list[Outcome | None] = []
         for record in records:
             try:
                 outcomes.append(self.mask(record, subjects))
             except MissingSubject:
-                missing = True
-        if missing:
-            raise MissingSubject
+                outcomes.append(None)
         return outcomes
 
     def mask(self, record: Record, subjects: Subjects = NO_SUBJECTS) -> Outcome:
@@ -279,6 +284,34 @@ class Masker:
         # Debezium writes it without a schema even where keys have one: the record's own key tells the types.
         plan, schema = self._plans.key(table, key if other.schema is None else other)
         return envelope.wrap(schema if other.schema is not None else None, plan.apply(other.columns, place, context))
+
+
+class _ByPython:
+    """A batch that Python's core masks, record by record; see `cdc_masker.batches.Masking`."""
+
+    def __init__(
+        self, records: Sequence[Record], mask: Callable[[Iterable[Record], Subjects], Sequence[Outcome | None]]
+    ) -> None:
+        self.records = records
+        self._mask = mask
+        self._outcomes: list[Outcome | None] = [None] * len(records)
+
+    @property
+    def left(self) -> Sequence[int]:
+        return [place for place, outcome in enumerate(self._outcomes) if outcome is None]
+
+    def ahead(self) -> None:
+        """Python's core holds up other threads whatever it does."""
+
+    def go_on(self, places: Sequence[int], subjects: Subjects) -> None:
+        outcomes = self._mask([self.records[place] for place in places], subjects)
+        for place, outcome in zip(places, outcomes, strict=True):
+            self._outcomes[place] = outcome
+        if None in outcomes:
+            raise MissingSubject
+
+    def batch(self) -> MaskedBatch:
+        return gathered([outcome for outcome in self._outcomes if outcome is not None])
 
 
 def _read_key(record: Record) -> Key | None:

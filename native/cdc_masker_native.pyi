@@ -45,14 +45,15 @@ class Core:
         max_record_bytes: int,
         guard_every: int,
     ) -> None: ...
-    def mask(
-        self, records: list[Record], subjects: object
-    ) -> tuple[
-        list[PublishedRow | None],
-        list[bytes | None],
-        list[tuple[Treatment, int]],
-        list[tuple[Treatment, tuple[tuple[str, str], ...]]],
-    ]: ...
+
+class Masking:
+    def __init__(self, core: Core, parts: list[Records]) -> None: ...
+    def ahead(self) -> list[int]: ...
+    def go_on(self, places: Sequence[int], subjects: object) -> list[int]: ...
+    def fill(self, place: int, leaf: bytes, row: PublishedRow | None) -> None: ...
+    def finish(
+        self,
+    ) -> tuple[list[int], Rows, bytes, list[tuple[Treatment, int]], list[tuple[Treatment, tuple[tuple[str, str], ...]]]]: ...
 
 class Records(Sequence[Record]):
     @staticmethod

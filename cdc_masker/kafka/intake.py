@@ -7,6 +7,9 @@ comes to the next, counts records and not bytes, and fetches ahead for every par
 - a batch ends with the record that makes it `fetch_bytes`, so that few large ones come alone;
 - nothing more is fetched while what was fetched does not fit into the room that lanes have left.
 
+What a broker answered is read by the compiled core, where there is one and it can: then no record becomes an object of Python's
+before somebody asks for it. Else aiokafka reads it.
+
 What always holds: what was fetched takes at most that room, and one answer of each broker, also while the main thread is busy
 and asks for nothing. What a lane gets is counted in bytes after decompression.
 """
@@ -14,15 +17,21 @@ and asks for nothing. What a lane gets is counted in bytes after decompression.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.errors import ConsumerStoppedError
+from aiokafka.record.memory_records import MemoryRecords
 
+from cdc_masker import cores
 from cdc_masker.events import Record
 from cdc_masker.settings import Settings
+
+if TYPE_CHECKING:
+    from cdc_masker_native import Fetched
 
 __all__ = ["Intake", "limits"]
 
@@ -45,6 +54,7 @@ class Intake:
         self._settings = settings
         self._consumer = consumer
         self._fetcher = consumer._fetcher
+        self._compiled = cores.is_compiled(settings.core)
         self._room = 0
         self._plan = self._fetcher._get_actions_per_node
         self._fetcher._get_actions_per_node = self._plan_within_room
@@ -99,29 +109,36 @@ class Intake:
         self._consumer.resume(*(wanted & paused))
         self._room = room
 
-    def take(self, partition: TopicPartition) -> tuple[list[Record], int]:
+    def take(self, partition: TopicPartition) -> tuple[Sequence[Record], int]:
         """The next records of the partition, maybe none, and their size in bytes. Raises what its fetch failed with."""
         result = self._fetched[partition]
         if _failed(result):
             self._forget(partition)
             result.check_raise()
-        records: list[Record] = []
+        records: Sequence[Record] = ()
         size = 0
-        # As `getall` does it, which knows no bytes; `getone` takes half as long again, for what it checks each time.
         if result.check_assignment(partition) and result.has_more():
-            result._partition_records._consumer_record = _record  # instead of aiokafka's own, which takes as long again
-            for record in result._partition_records:
-                records.append(record)
-                size += _size(record)
-                if len(records) >= self._settings.batch_records or size >= self._settings.fetch_bytes:
-                    result._update_position()
-                    break
-            else:
-                result._update_position()
+            part = result._partition_records
+            if not isinstance(part, (_Encoded, _Decoded)):
+                part = result._partition_records = self._read(partition, part)
+            records, size = part.take(self._settings.batch_records, self._settings.fetch_bytes)
+            result._update_position()
+            if not part.more:
                 result._partition_records = None
         if not result.has_more():
             self._forget(partition)
         return records, size
+
+    def _read(self, partition: TopicPartition, part: Any) -> _Encoded | _Decoded:
+        if self._compiled:
+            from cdc_masker import native  # which not everybody has
+
+            start, aborted = part.next_fetch_offset, part._aborted_transactions
+            fetched = native.fetched(part._records.raw, partition.topic, partition.partition, start, aborted)
+            if fetched is not None:
+                part._records_iterator = None  # which holds the part, which holds it: the bytes would stay for a while
+                return _Encoded(part._records, fetched)
+        return _Decoded(part)
 
     async def wait(self, seconds: float) -> None:
         """Returns when something was fetched, or after that time."""
@@ -143,6 +160,66 @@ class Intake:
     def _forget(self, partition: TopicPartition) -> None:
         del self._fetched[partition]
         self._fetcher._notify(self._fetcher._wait_consume_future)
+
+
+class _Kept:
+    """What a broker answered for a partition: batches of records, which aiokafka reads, and their bytes, which it hides."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        records = MemoryRecords(raw)
+        self.has_next, self.next_batch, self.size_in_bytes = records.has_next, records.next_batch, records.size_in_bytes
+
+
+fetcher.MemoryRecords = _Kept  # for all consumers of the process, which notice nothing
+
+
+class _Encoded:
+    """An answer that the compiled core reads, in place of aiokafka's `PartitionRecords`."""
+
+    def __init__(self, records: _Kept, fetched: Fetched) -> None:
+        self._records = records
+        self._fetched = fetched
+
+    @property
+    def next_fetch_offset(self) -> int:
+        return self._fetched.position
+
+    @property
+    def more(self) -> bool:
+        return self._fetched.more
+
+    def take(self, most_records: int, most_bytes: int) -> tuple[Sequence[Record], int]:
+        """The next records, and their size in bytes."""
+        return self._fetched.take(most_records, most_bytes, _RECORD_BYTES)
+
+
+class _Decoded:
+    """An answer that aiokafka reads."""
+
+    def __init__(self, part: Any) -> None:
+        self._part = part
+        self._records = part._records
+        self.more = True
+        part._consumer_record = _record  # instead of aiokafka's own, which takes as long again
+
+    @property
+    def next_fetch_offset(self) -> int:
+        found: int = self._part.next_fetch_offset
+        return found
+
+    def take(self, most_records: int, most_bytes: int) -> tuple[Sequence[Record], int]:
+        """The next records, and their size in bytes."""
+        records: list[Record] = []
+        size = 0
+        # As `getall` does it, which knows no bytes; `getone` takes half as long again, for what it checks each time.
+        for record in self._part:
+            records.append(record)
+            size += _size(record)
+            if len(records) >= most_records or size >= most_bytes:
+                return records, size
+        self.more = False
+        return records, size
 
 
 def _failed(result: Any) -> bool:

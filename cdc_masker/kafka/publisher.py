@@ -12,14 +12,14 @@ partition ends the work of every earlier one for it. The steps of `Publisher.pub
 7. commit.
 
 What always holds: when anything before 7 fails, the transaction is aborted; when 7 does not end in time, nobody knows its
-outcome, so the caller must end the process and let the next one read the committed offset. Records go out as whole batches
-(`create_batch`, `send_batch`), which costs a fraction of sending one by one.
+outcome, so the caller must end the process and let the next one read the committed offset. Records go out as whole batches,
+which costs a fraction of sending one by one: those that the compiled core encoded, or such as aiokafka builds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaConnectionError, KafkaError, NodeNotReadyError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-from cdc_masker.batches import Row
+from cdc_masker.batches import Encoded, EncodedRows, Row
 from cdc_masker.errors import TransientError
 from cdc_masker.kafka import steps
 from cdc_masker.kafka.steps import Step
@@ -59,6 +59,32 @@ class Publication:
     metadata: str
 
 
+class _Encoded:
+    """A batch that is encoded already, for the producer: it asks for all that it asks of one of its own."""
+
+    def __init__(self, batch: Encoded) -> None:
+        self._batch = batch
+        self._producer_state = -1, -1, 0
+
+    def record_count(self) -> int:
+        return self._batch.count
+
+    def size(self) -> int:
+        return self._batch.size
+
+    def close(self) -> None:
+        """Nothing can be added anyway."""
+
+    def closed(self) -> bool:
+        return True
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._producer_state = producer_id, producer_epoch, base_sequence
+
+    def _build(self) -> bytes:
+        return self._batch.build(*self._producer_state)
+
+
 class Publisher:
     """The only one that may publish for `source` in this generation, from its start until another one starts."""
 
@@ -68,6 +94,7 @@ class Publisher:
         self._output = output
         self._key = f"{source.topic}-{source.partition}".encode()
         self._transactional_id = f"{settings.app_id}-{settings.generation}-{source.topic}-{source.partition}"
+        self._largest = min(_BATCH_BYTES, output.largest)
         self._producer: Any = None
 
     async def start(self) -> None:
@@ -78,7 +105,7 @@ class Publisher:
             transactional_id=self._transactional_id,
             # A little longer than we wait ourselves: else the broker might abort what is about to be committed.
             transaction_timeout_ms=int(self._settings.transaction_timeout * 1000) + 5000,
-            max_batch_size=min(_BATCH_BYTES, self._output.largest),
+            max_batch_size=self._largest,
             max_request_size=LARGEST_ENTRY,
             retry_backoff_ms=20,  # a partition is often not free yet from the transaction before
         )
@@ -148,20 +175,21 @@ class Publisher:
         position = OffsetAndMetadata(offset, metadata)
         await self._producer.send_offsets_to_transaction({self._source: position}, self._settings.group)
 
-    async def _send(self, topic: str, partition: int, rows: Iterable[Row]) -> list[asyncio.Future[Any]]:
-        """Hands rows to the producer in as few batches as they fit in. A row that is too large for one gets its own."""
-        producer, deliveries = self._producer, []
-        batch = producer.create_batch()
-        append = batch.append
+    async def _send(self, topic: str, partition: int, rows: Sequence[Row]) -> list[asyncio.Future[Any]]:
+        """Hands rows to the producer, and gives what tells that the brokers have them."""
+        batches = map(_Encoded, rows.encode(self._largest)) if isinstance(rows, EncodedRows) else self._built(rows)
+        return [await self._producer.send_batch(batch, topic, partition=partition) for batch in batches]
+
+    def _built(self, rows: Iterable[Row]) -> Iterator[Any]:
+        """The rows in as few batches as they fit in. A row that is too large for one gets its own."""
+        batch = self._producer.create_batch()
         for timestamp, key, value, headers in rows:
-            if append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                deliveries.append(await producer.send_batch(batch, topic, partition=partition))
-                batch = producer.create_batch()
-                append = batch.append
-                append(timestamp=timestamp, key=key, value=value, headers=headers)
+            if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+                yield batch
+                batch = self._producer.create_batch()
+                batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
         if batch.record_count():
-            deliveries.append(await producer.send_batch(batch, topic, partition=partition))
-        return deliveries
+            yield batch
 
     def _reason(self, error: Exception) -> Exception:
         """What ended the transaction, if anything did: what is called after that is told only that there is none."""

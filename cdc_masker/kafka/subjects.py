@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from cdc_masker.batches import MaskedBatch, joined
+from cdc_masker.batches import MaskedBatch
 from cdc_masker.errors import TransientError
 from cdc_masker.events import Record
 from cdc_masker.methods import Keys, MissingSubject
@@ -171,22 +171,24 @@ class BatchSubjects:
     async def mask(self, masker: Masker, records: Sequence[Record]) -> MaskedBatch:
         """What becomes of the batch, as `Masker.mask_batch` gives it; asks the catalog for who is new, all at once.
 
-        Now and then what else the worker does gets its turn: a few thousand wide rows can take many seconds.
+        What can be masked in another thread is. Now and then what else this one does gets its turn: a few thousand wide rows
+        can take many seconds.
         """
-        while True:
-            slices: list[MaskedBatch] = []
+        masking = masker.begin(records)
+        await asyncio.to_thread(masking.ahead)
+        while left := masking.left:
             missing, since = False, time.perf_counter()
-            for some in _sliced(records):
+            for places in _sliced(records, left):
                 try:
-                    slices.append(masker.mask_batch(some, self))
+                    masking.go_on(places, self)
                 except MissingSubject:
                     missing = True
                 if time.perf_counter() - since > _TURN_SECONDS:
                     await asyncio.sleep(0)
                     since = time.perf_counter()
-            if not missing:
-                return joined(slices)
-            await self._look_up()
+            if missing:
+                await self._look_up()
+        return masking.batch()
 
     def key(self, domain: str, subject: str, topic: str, partition: int, offset: int) -> bytes:
         """The subject's key for a record at that offset. Raises `Erased` or `MissingSubject`."""
@@ -234,13 +236,13 @@ class BatchSubjects:
         self._names.add(name)
 
 
-def _sliced(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """The records in runs, which end when they have so many bytes: a row of thousands of columns is one by itself."""
+def _sliced(records: Sequence[Record], places: Sequence[int]) -> Iterator[Sequence[int]]:
+    """These records in runs, which end when they have so many bytes: a row of thousands of columns is one by itself."""
     start = size = 0
-    for end, record in enumerate(records, start=1):
-        size += len(record.value or b"")
+    for end, place in enumerate(places, start=1):
+        size += len(records[place].value or b"")
         if size >= _SLICE_BYTES:
-            yield records[start:end]
+            yield places[start:end]
             start, size = end, 0
-    if start < len(records):
-        yield records[start:]
+    if start < len(places):
+        yield places[start:]

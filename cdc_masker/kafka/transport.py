@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -155,7 +155,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             case _:
                 raise error
 
-    def _batch(self, intake: Intake, partition: TopicPartition, records: list[Record], size: int) -> Batch:
+    def _batch(self, intake: Intake, partition: TopicPartition, records: Sequence[Record], size: int) -> Batch:
         cursor = self._cursors[partition]
         start, end = cursor.position, intake.position(partition)
         if records:
@@ -167,7 +167,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             end=end,
             highwater=intake.highwater(partition),
             size=size,
-            records=tuple(records),
+            records=records,
         )
 
     def _halt(self, partition: TopicPartition, code: str, problem: str) -> None:

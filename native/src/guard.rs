@@ -86,7 +86,10 @@ fn look(shown: &[(&[u8], &[u8])], around: &[&[u8]], rows: &[Raw]) -> Option<()> 
                 }
                 masked = Some(*content);
             }
-            let Some(expected) = expected else { continue };
+            let expected = match expected {
+                Some(expected) => expected,
+                None => continue, // as Rust 1.63 has no let-else
+            };
             if let Some(masked) = masked {
                 everything.push(b'\n');
                 everything.extend_from_slice(masked);

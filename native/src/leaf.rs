@@ -1,10 +1,12 @@
-//! The hash of the Merkle leaf of a masked record, as `cdc_masker.leaves` and `cdc_masker.merkle` define it.
+//! The hash of the Merkle leaf of a masked record, and the root over leaves, as `cdc_masker.leaves` and `cdc_masker.merkle`
+//! define them.
 //!
 //! What always holds: it is computed from what is handed out to be published, and from nothing else.
 
 use sha2::{Digest, Sha256};
 
 const LEAF: &[u8] = &[0];
+const NODE: &[u8] = &[1];
 const FATE: &[u8] = b"masked";
 
 /// The hash, of 32 bytes. A record that is masked has neither a reason nor a place.
@@ -42,4 +44,16 @@ pub fn hash(
 
 fn length(bytes: Option<&[u8]>) -> i64 {
     bytes.map_or(-1, |bytes| bytes.len() as i64)
+}
+
+/// The root over the hashes of leaves, after RFC 6962: a last node without a sibling stands a level higher as it is.
+pub fn root(mut level: Vec<[u8; 32]>) -> [u8; 32] {
+    while level.len() > 1 {
+        let pairs = level.chunks(2).map(|pair| match pair {
+            [left, right] => Sha256::new().chain_update(NODE).chain_update(left).chain_update(right).finalize().into(),
+            others => others.first().copied().unwrap_or_default(),
+        });
+        level = pairs.collect();
+    }
+    level.first().copied().unwrap_or_else(|| Sha256::new().finalize().into())
 }

@@ -140,7 +140,13 @@ impl Looks {
     }
 
     /// The key's plan, and what plans of rows are found by.
-    pub fn place(&self, py: Python<'_>, recent: &mut Recent, about: About<'_>) -> Mine<Arc<Place>> {
+    /// `python` gives Python, or says that it may not be asked.
+    pub fn place<'py>(
+        &self,
+        python: impl Fn() -> Mine<Python<'py>>,
+        recent: &mut Recent,
+        about: About<'_>,
+    ) -> Mine<Arc<Place>> {
         let mut look = Vec::with_capacity(256);
         look.extend_from_slice(&about.topic.len().to_be_bytes());
         look.extend_from_slice(about.topic.as_bytes());
@@ -161,6 +167,7 @@ impl Looks {
             let (key, schema) = match about.key {
                 None => (None, None),
                 Some(key) => {
+                    let py = python()?;
                     let schema = key.schema.as_ref().map(|schema| PyBytes::new(py, &schema.text));
                     let asked = (about.topic, about.table()?, names(&key.row)?, schema);
                     let learned = self.teacher.bind(py).call_method1(intern!(py, "key"), asked)?;
@@ -174,9 +181,9 @@ impl Looks {
     }
 
     /// The plan of a row of which only the names of the columns are known.
-    pub fn row(
+    pub fn row<'py>(
         &self,
-        py: Python<'_>,
+        python: impl Fn() -> Mine<Python<'py>>,
         recent: &mut Recent,
         place: &Place,
         about: About<'_>,
@@ -186,6 +193,7 @@ impl Looks {
         look.extend_from_slice(&place.id.to_be_bytes());
         write_names(&mut look, row);
         self.rows.recall(&mut recent.rows, look, |look| {
+            let py = python()?;
             let asked = (about.topic, about.table()?, about.key_names()?, names(row)?);
             let learned = self.teacher.bind(py).call_method1(intern!(py, "row"), asked)?;
             let learned: Py<Row> = mine(learned.extract()?)?;
@@ -197,9 +205,9 @@ impl Looks {
     }
 
     /// The plans of the rows of an event with that schema.
-    pub fn described(
+    pub fn described<'py>(
         &self,
-        py: Python<'_>,
+        python: impl Fn() -> Mine<Python<'py>>,
         recent: &mut Recent,
         place: &Place,
         about: About<'_>,
@@ -209,6 +217,7 @@ impl Looks {
         look.extend_from_slice(&place.id.to_be_bytes());
         look.extend_from_slice(&schema.id.to_be_bytes());
         self.described.recall(&mut recent.described, look, |look| {
+            let py = python()?;
             let asked = (about.topic, about.table()?, about.key_names()?, PyBytes::new(py, &schema.text));
             let learned = self.teacher.bind(py).call_method1(intern!(py, "event"), asked)?;
             let (before, after, schema): (Option<Py<Row>>, Option<Py<Row>>, Vec<u8>) = mine(learned.extract()?)?;

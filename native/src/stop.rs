@@ -8,6 +8,8 @@ use pyo3::{PyErr, Python};
 pub enum Stop {
     /// Python has to mask it.
     NotMine,
+    /// Something of it has to be asked of Python, which may not be asked now.
+    Ask,
     /// The process is to end.
     Raised(PyErr),
 }

@@ -32,14 +32,14 @@ BROKEN = """
 from cdc_masker.pipeline import Masker
 from cdc_masker.worker import run
 
-mask_batch = Masker.mask_batch
+begin = Masker.begin
 
 def broken(self, records, *more):
     if any(record.offset == 25 for record in records):
         raise ValueError(records[0].value)  # as libraries do, with a value in its message
-    return mask_batch(self, records, *more)
+    return begin(self, records, *more)
 
-Masker.mask_batch = broken
+Masker.begin = broken
 run("debug")
 """
 

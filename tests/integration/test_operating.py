@@ -31,7 +31,7 @@ import time
 from cdc_masker.pipeline import Masker
 from cdc_masker.worker import run
 
-Masker.mask_batch = lambda *_: time.sleep(3600)
+Masker.begin = lambda *_: time.sleep(3600)
 run("info")
 """
 

@@ -37,7 +37,7 @@ from aiokafka.consumer import fetcher
 from cdc_masker.pipeline import Masker
 from cdc_masker.worker import run
 
-mask, there, most, all_of_them = Masker.mask_batch, weakref.WeakSet(), 0, 0
+mask, there, most, all_of_them = Masker.begin, weakref.WeakSet(), 0, 0
 
 class Fetched(fetcher.PartitionRecords):
     def __init__(self, partition, records, *more):
@@ -51,7 +51,7 @@ def slowly(*arguments):
     time.sleep(0.005)
     return mask(*arguments)
 
-fetcher.PartitionRecords, Masker.mask_batch = Fetched, slowly
+fetcher.PartitionRecords, Masker.begin = Fetched, slowly
 signal.signal(signal.SIGWINCH, lambda *_: print("fetched:", most, all_of_them, file=sys.__stderr__, flush=True))
 run("info")
 """

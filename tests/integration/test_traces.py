@@ -37,7 +37,7 @@ def fail(self, records, *more):
     finally:
         raise ValueError(records[0].value.decode())
 
-Masker.mask_batch = fail
+Masker.begin = fail
 run("debug")
 """
 

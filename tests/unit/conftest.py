@@ -8,6 +8,7 @@ from cdc_masker.batches import gathered
 from cdc_masker.events import Outcome, Record
 from cdc_masker.methods import NO_SUBJECTS, Subjects
 from cdc_masker.pipeline import Masker
+from tests.property.cores import assert_same
 
 _OF_PYTHON = {
     "test_a_number_that_a_permutation_maps_to_itself_is_no_finding",  # replaces the permutation
@@ -21,8 +22,12 @@ def _both_cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
     def by_both(self: Masker, record: Record, subjects: Subjects = NO_SUBJECTS) -> Outcome:
         outcome = by_python(self, record, subjects)
-        found = self._compiled().mask([record], subjects, lambda _: [outcome])
-        assert found == gathered([outcome])
+        masking = self._compiled().begin([record], lambda *_: [outcome])
+        masking.ahead()
+        masking.go_on(masking.left, subjects)
+        found, expected = masking.batch(), gathered([outcome])
+        assert_same(found, expected)
+        assert found.treatments == expected.treatments
         return outcome
 
     if request.node.name not in _OF_PYTHON:

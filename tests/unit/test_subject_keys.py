@@ -13,7 +13,7 @@ import pytest
 
 from cdc_masker.batches import MaskedBatch
 from cdc_masker.errors import KeyringError, SetupError, TransientError
-from cdc_masker.events import Record
+from cdc_masker.events import Outcome, Record
 from cdc_masker.kafka.presence import Presence
 from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
 from cdc_masker.keys import new_keyring
@@ -251,19 +251,19 @@ async def test_what_else_a_worker_does_gets_its_turn_while_a_long_batch_is_maske
         expected = await batch.mask(world.masker, records)
         assert world.masker.mask_batch(records, batch) == expected
     turns, taken = [0], []
-    mask_batch = Masker.mask_batch
+    mask = Masker._mask_each
 
     async def another() -> None:
         while True:
             turns[0] += 1
             await asyncio.sleep(0)
 
-    def slow(self: Masker, records: Sequence[Record], subjects: Any) -> MaskedBatch:
+    def slow(self: Masker, records: Sequence[Record], subjects: Any) -> list[Outcome | None]:
         taken.append(turns[0])
         time.sleep(0.06)
-        return mask_batch(self, records, subjects)
+        return mask(self, records, subjects)
 
-    monkeypatch.setattr(Masker, "mask_batch", slow)
+    monkeypatch.setattr(Masker, "_mask_each", slow)
     task = asyncio.create_task(another())
     assert await world.mask(*records) == expected
     task.cancel()
