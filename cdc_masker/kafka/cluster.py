@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from cdc_masker.errors import TransientError
 from cdc_masker.kafka import wire
@@ -162,7 +162,7 @@ class Cluster:
         for answer in await _bounded(self._admin.describe_configs(resources)):
             for error_code, _message, _type, name, entries in answer.resources:
                 if error_code:
-                    raise for_code(error_code)
+                    raise for_code(error_code)(name)
                 found[name] = {entry[0]: entry[1] for entry in entries}
         return found
 
@@ -172,13 +172,16 @@ class Cluster:
         for new in wanted:
             new.replication_factor = self._settings.kafka_replication_factor  # the constructor refuses -1, brokers don't
         answer = await _bounded(self._admin.create_topics(wanted))
-        for _topic, error_code, *_ in answer.topic_errors:
+        for topic, error_code, *_ in answer.topic_errors:
             if error_code not in (0, TopicAlreadyExistsError.errno):
-                raise for_code(error_code)
+                raise for_code(error_code)(topic)
 
     async def grow(self, topic: str, partitions: int) -> None:
         """Raises the number of a topic's partitions to `partitions`."""
-        await _bounded(self._admin.create_partitions({topic: NewPartitions(partitions)}))
+        try:
+            await _bounded(self._admin.create_partitions({topic: NewPartitions(partitions)}))
+        except TopicAuthorizationFailedError:
+            raise TopicAuthorizationFailedError(topic) from None  # instead of a sentence
 
 
 async def _bounded(answer: Awaitable[T]) -> T:

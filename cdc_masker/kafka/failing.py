@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from cdc_masker.errors import located
 from cdc_masker.kafka.lines import message_of, say
+from cdc_masker.kafka.rights import missing_right
 
 __all__ = ["EXIT_FAILED", "conceal", "fail_stop"]
 
@@ -31,7 +32,7 @@ def fail_stop(doing: str, error: BaseException, about: Mapping[str, Any] | None 
     coordinates of that, as `lines.at` gives them.
     """
     message = "%s: %s; the process ends, and the next one goes on at the committed offsets"
-    logger.critical(message, doing, located(error), extra=about)
+    logger.critical(message, doing, missing_right(error) or located(error), extra=about)
     logging.shutdown()
     os._exit(EXIT_FAILED)
 

@@ -28,6 +28,7 @@ from cdc_masker.kafka.hanging import end_hanging
 from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Publisher
+from cdc_masker.kafka.rights import described
 from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.topics import Output
 from cdc_masker.kafka.wire import UnstableOffset
@@ -68,7 +69,7 @@ async def open_partition(parts: Parts, partition: TopicPartition, log: Partition
             await asyncio.sleep(seconds)
         except (KafkaError, TransientError, UnverifiedError, TimeoutError) as error:
             unstable_since = None
-            log.warning("%s[%d] can't be opened yet (%s); trying again", *partition, type(error).__name__)
+            log.warning("%s[%d] can't be opened yet (%s); trying again", *partition, described(error))
             await asyncio.sleep(seconds)
     raise AssertionError("the back-off has no end")
 

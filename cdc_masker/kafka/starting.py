@@ -26,6 +26,7 @@ from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.presence import Presence
+from cdc_masker.kafka.rights import described
 from cdc_masker.kafka.subjects import SubjectKeys
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.policies import Policy
@@ -127,7 +128,7 @@ async def _patiently(server: str, attempt: Callable[[], Awaitable[T]], deadline:
             reason = TransientError(f"{server} does not answer; check {_ADDRESSES[server]}, and that the server runs there")
         except KafkaError as error:
             reason = TransientError(
-                f"Kafka does not do what is needed ({type(error).__name__}); check its log and the rights of the worker's user"
+                f"Kafka does not do what is needed ({described(error)}); check its log and the rights of the worker's user"
             )
         if time.monotonic() > deadline:
             raise reason from None

@@ -16,6 +16,7 @@ from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.lines import at
 from cdc_masker.kafka.parts import Parts
+from cdc_masker.kafka.rights import described
 
 __all__ = ["Watcher"]
 
@@ -40,7 +41,7 @@ class Watcher:
             try:
                 await self._look()
             except (KafkaError, TransientError) as error:
-                logger.warning("source topics can't be looked up (%s); those that are known go on", type(error).__name__)
+                logger.warning("source topics can't be looked up (%s); those that are known go on", described(error))
 
     async def _look(self) -> None:
         found = await self._parts.topics.sources()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from aiokafka.protocol.admin import CreateAclsRequest
 
+from cdc_masker.errors import TransientError
+from cdc_masker.kafka.failing import EXIT_FAILED
 from cdc_masker.stack import Stack, java
 from tests.integration.kit import Deployment, free_port, until
 from tests.integration.test_offsets_command import accept
-from tests.integration.test_worker import delete_records, halted
+from tests.integration.test_worker import delete_records, halted, start_only
 from tests.kafka import administrator
 
 pytestmark = pytest.mark.stack
@@ -23,10 +26,15 @@ LITERAL, PREFIXED = 3, 4
 READ, WRITE, CREATE, ALTER, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 7, 8, 10
 ALLOW = 3
 USER = "masker"
+OWN = ("masked.", "audit", "quarantine")
+LACKS = "the Kafka user lacks a right on topic"
+
+Right = tuple[int, int, str, int]
+"""Kind of resource, kind of pattern, name, and what is allowed."""
 
 
-@pytest.fixture
-def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stack, int]]:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, int]]:
     """A stack whose Kafka has a second door, at that port, where a user with a password may do what somebody allowed him."""
     port = free_port()
     write = java.write_properties
@@ -45,13 +53,13 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S
         }
         write(path, {**properties, **own})
 
-    monkeypatch.setattr(java, "write_properties", with_users)
-    with Stack(tmp_path / "stack") as stack:
+    with pytest.MonkeyPatch.context() as patch, Stack(tmp_path_factory.mktemp("guarded") / "stack") as stack:
+        patch.setattr(java, "write_properties", with_users)
         stack.up("postgres", "kafka")
         yield stack, port
 
 
-def allow(stack: Stack, *rights: tuple[int, int, str, int]) -> None:
+def allow(stack: Stack, *rights: Right) -> None:
     async def run() -> None:
         async with administrator(stack.kafka_brokers) as admin:
             for kind, pattern, name, right in rights:
@@ -61,44 +69,96 @@ def allow(stack: Stack, *rights: tuple[int, int, str, int]) -> None:
     asyncio.run(run())
 
 
-def test_a_loss_is_accepted_with_the_rights_of_a_worker(guarded: tuple[Stack, int], tmp_path: Path) -> None:
+@pytest.fixture
+def masker(guarded: tuple[Stack, int], tmp_path: Path, unique: Callable[[str], str]) -> Iterator[Deployment]:
+    """A deployment whose worker may do nothing yet."""
     stack, port = guarded
     deployment = Deployment.make(
         stack,
         tmp_path,
-        "shop",
+        unique("shop"),
         kafka_brokers=f"127.0.0.1:{port}",
         kafka_security="SASL_PLAINTEXT",
         kafka_sasl_mechanism="PLAIN",
         kafka_username=USER,
         kafka_password="pass",
     )
-    own = ("shop.masked.", "shop.audit", "shop.quarantine")
-    allow(
-        stack,
-        *((TOPIC, LITERAL, "shop.raw", right) for right in (READ, DESCRIBE_CONFIGS)),
-        *((TOPIC, PREFIXED, name, right) for name in own for right in (READ, WRITE, CREATE, DESCRIBE_CONFIGS)),
-        (TOPIC, PREFIXED, "shop.masked.", ALTER),
-        (GROUP, LITERAL, "shop", READ),
-        (GROUP, LITERAL, "shop.audit", READ),
-        *((TRANSACTIONAL_ID, PREFIXED, "shop", right) for right in (WRITE, DESCRIBE)),
-    )
-    try:
-        deployment.create(deployment.topic, 1)
-        deployment.produce(10)
-        worker = deployment.ready(deployment.start())
-        until(lambda: deployment.audited() == 10, 30, worker.log.read_text)
-        deployment.grow(deployment.topic, 2)
-        until(lambda: deployment.partitions(deployment.masked_topic()) == 2, 30, worker.log.read_text)
-        assert worker.kill(signal.SIGTERM) == 0
+    yield deployment
+    deployment.close()
 
-        deployment.produce(10, first=10)
-        delete_records(deployment, deployment.topic, before=15)
-        worker = deployment.ready(deployment.start())
-        assert halted(worker) == {(deployment.topic, "out_of_range")}
-        code, _, errors = accept(deployment, "--yes")
-        assert code == 0, errors
-        until(lambda: deployment.audited() == 15, 30, worker.log.read_text)
-        assert not halted(worker)
-    finally:
-        deployment.close()
+
+def needed(deployment: Deployment) -> list[Right]:
+    """What docs/operations.md names."""
+    name = deployment.name
+    return [
+        *((TOPIC, LITERAL, deployment.topic, right) for right in (READ, DESCRIBE_CONFIGS)),
+        *((TOPIC, PREFIXED, f"{name}.{own}", right) for own in OWN for right in (READ, WRITE, CREATE, DESCRIBE_CONFIGS)),
+        (TOPIC, PREFIXED, f"{name}.masked.", ALTER),
+        (GROUP, LITERAL, name, READ),
+        (GROUP, LITERAL, f"{name}.audit", READ),
+        *((TRANSACTIONAL_ID, PREFIXED, name, right) for right in (WRITE, DESCRIBE)),
+    ]
+
+
+def test_a_loss_is_accepted_with_the_rights_of_a_worker(masker: Deployment) -> None:
+    allow(masker.stack, *needed(masker))
+    masker.create(masker.topic, 1)
+    masker.produce(10)
+    worker = masker.ready(masker.start())
+    until(lambda: masker.audited() == 10, 30, worker.log.read_text)
+    masker.grow(masker.topic, 2)
+    until(lambda: masker.partitions(masker.masked_topic()) == 2, 30, worker.log.read_text)
+    assert worker.kill(signal.SIGTERM) == 0
+
+    masker.produce(10, first=10)
+    delete_records(masker, masker.topic, before=15)
+    worker = masker.ready(masker.start())
+    assert halted(worker) == {(masker.topic, "out_of_range")}
+    code, _, errors = accept(masker, "--yes")
+    assert code == 0, errors
+    until(lambda: masker.audited() == 15, 30, worker.log.read_text)
+    assert not halted(worker)
+
+
+def test_a_right_that_is_missing_is_told_with_the_name_of_its_topic(masker: Deployment) -> None:
+    """When a worker starts, when it copies the audit, reads, publishes, and when a source grew or came."""
+    source, output, audit = masker.topic, masker.masked_topic(), masker.environment["CDC_MASKER_AUDIT_TOPIC"]
+    late = describing, making, copying, reading, publishing, growing = (
+        (TOPIC, LITERAL, source, DESCRIBE_CONFIGS),
+        (TOPIC, PREFIXED, f"{masker.name}.masked.", CREATE),
+        (TOPIC, PREFIXED, f"{masker.name}.audit", READ),
+        (TOPIC, LITERAL, source, READ),
+        (TOPIC, PREFIXED, f"{masker.name}.masked.", WRITE),
+        (TOPIC, PREFIXED, f"{masker.name}.masked.", ALTER),
+    )
+    allow(masker.stack, *(right for right in needed(masker) if right not in late), (TOPIC, LITERAL, source, DESCRIBE))
+    masker.create(source, 1)
+    masker.produce(10)
+
+    for missing, topic in ((describing, source), (making, output)):
+        with pytest.raises(TransientError, match=f"{LACKS} {re.escape(topic)}\\)"):
+            asyncio.run(start_only(masker.settings(startup_timeout="1")))
+        allow(masker.stack, missing)
+
+    worker = masker.start()
+    assert worker.process.wait(60) == EXIT_FAILED
+    assert f"copying the audit: {LACKS} {audit}; the process ends" in worker.log.read_text()
+    allow(masker.stack, copying)
+
+    worker = masker.start()
+    until(lambda: f"may not read topic {source}; grant it Read" in worker.log.read_text(), 60, worker.log.read_text)
+    allow(masker.stack, reading)
+    assert worker.process.wait(60) == EXIT_FAILED
+    assert f"publishing {source}[0] from offset 0: {LACKS} {output}; the process ends" in worker.log.read_text()
+    allow(masker.stack, publishing)
+
+    worker = masker.ready(masker.start())
+    masker.grow(source, 2)
+    until(lambda: f"{source}[1] can't be opened yet ({LACKS} {output})" in worker.log.read_text(), 60, worker.log.read_text)
+    allow(masker.stack, growing)
+    masker.produce(20, partitions=2, first=10)
+    until(lambda: masker.audited() == 30, 60, worker.log.read_text)
+
+    masker.create(another := f"{source}2")
+    allow(masker.stack, (TOPIC, LITERAL, another, READ))
+    until(lambda: f"can't be looked up ({LACKS} {another})" in worker.log.read_text(), 30, worker.log.read_text)
