@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         "auto",
         description="What masks: the compiled core (native) or Python's; auto takes the compiled one where it is installed.",
     )
-    batch_records: int = Field(2000, ge=1, le=100_000, description="Most records in one batch, which is one transaction.")
+    batch_records: int = Field(5000, ge=1, le=100_000, description="Most records in one batch, which is one transaction.")
     fetch_bytes: int = Field(
         4 << 20, ge=1 << 16, description="Bytes of records at which a batch ends, and most of one fetch from one partition."
     )

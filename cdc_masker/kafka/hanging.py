@@ -27,7 +27,7 @@ from cdc_masker.kafka.topics import Output
 from cdc_masker.kafka.wire import UnstableOffset
 from cdc_masker.pipeline import HEADER
 
-__all__ = ["end_hanging"]
+__all__ = ["after", "end_hanging", "last_masked"]
 
 _HANGS = "%s[%d]: Kafka does not settle the transaction that holds its offset; it is ended when the audit is complete"
 _ORIGIN = re.compile(rb"v=1;p=[0-9]+;o=([0-9]+);.*")
@@ -53,20 +53,29 @@ async def end_hanging(parts: Parts, partition: TopicPartition, publisher: Publis
     if audited is None:
         await publisher.move(0, "", commit=False)  # nothing was committed, so neither was the offset
         return True
-    await _check_masked(parts, TopicPartition(output.topic, partition.partition), partition, audited)
-    checkpoint = Checkpoint(head=evidence.head_of(audited), policy=audited.policy_version, incarnation=audited.incarnation)
-    await publisher.move(audited.last_offset + 1, checkpoint.encode(), commit=True)
+    await last_masked(parts, partition, output, audited)
+    await publisher.move(*after(audited), commit=True)
     return True
 
 
-async def _check_masked(parts: Parts, masked: TopicPartition, source: TopicPartition, audited: AuditEntry) -> None:
-    """That nothing was published behind the last entry, and nothing is in doubt."""
+def after(audited: AuditEntry) -> tuple[int, str]:
+    """The offset after an entry, and what is committed with it."""
+    checkpoint = Checkpoint(head=evidence.head_of(audited), policy=audited.policy_version, incarnation=audited.incarnation)
+    return audited.last_offset + 1, checkpoint.encode()
+
+
+async def last_masked(parts: Parts, source: TopicPartition, output: Output, audited: AuditEntry) -> int | None:
+    """The source offset of the last record in the masked copy; None if it is empty. Raises `PartitionHalted` when that is
+    behind the last entry, `TransientError` when something there is in doubt.
+    """
+    masked = TopicPartition(output.topic, source.partition)
     _, visible = await parts.cluster.bounds(masked)
     if await parts.cluster.end(masked) != visible:
         raise TransientError("a transaction in the masked copy is not settled yet")
     last = await parts.cluster.last_record(masked)
     if last is None:
-        return
+        return None
     origin = _ORIGIN.fullmatch(dict(last.headers).get(HEADER) or b"")
     if origin is None or int(origin[1]) > audited.last_offset:
         raise halted_by_audit(*source)
+    return int(origin[1])

@@ -37,8 +37,10 @@ __all__ = ["Intake", "limits"]
 
 _ANSWERS = 4
 """Answers of a broker that fit into the buffer."""
-_RECORD_BYTES = 500
+_OBJECT_BYTES = 500
 """About what the objects of a record take, beside its bytes."""
+_SPAN_BYTES = 100
+"""What the compiled core keeps of a record, beside its bytes."""
 
 
 def limits(settings: Settings) -> dict[str, int]:
@@ -191,7 +193,9 @@ class _Encoded:
 
     def take(self, most_records: int, most_bytes: int) -> tuple[Sequence[Record], int]:
         """The next records, and their size in bytes."""
-        return self._fetched.take(most_records, most_bytes, _RECORD_BYTES)
+        # Without what is kept beside the bytes: else the last records of each answer would be a small batch of their own.
+        records, size = self._fetched.take(most_records, most_bytes, 0)
+        return records, size + _SPAN_BYTES * len(records)
 
 
 class _Decoded:
@@ -234,4 +238,4 @@ def _record(partition: TopicPartition, record: Any) -> Record:
 
 def _size(record: Record) -> int:
     headers = sum(len(name) + len(value or b"") for name, value in record.headers) if record.headers else 0
-    return _RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers
+    return _OBJECT_BYTES + len(record.key or b"") + len(record.value or b"") + headers

@@ -3,7 +3,7 @@
 1. make sure that the output has the partition, and that all of it is made with keys of one epoch;
 2. start the publisher: that ends the work of every earlier one and settles its open transaction;
 3. only then read the committed offset and decide where to go on; an offset that stays in a transaction that Kafka does not end
-   is ended first (`kafka.hanging`);
+   is ended first (`kafka.hanging`), and one that Kafka brought back from before is passed over (`kafka.setback`);
 4. compare the head of the audit chain, which is stored with the offset, with the audit's last row; rows that are still on their
    way are awaited while masking goes on.
 
@@ -29,6 +29,7 @@ from cdc_masker.kafka.lines import PartitionLog
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Publisher
 from cdc_masker.kafka.rights import described
+from cdc_masker.kafka.setback import pass_over
 from cdc_masker.kafka.steps import Step
 from cdc_masker.kafka.topics import Output
 from cdc_masker.kafka.wire import UnstableOffset
@@ -103,7 +104,7 @@ async def _open(parts: Parts, partition: TopicPartition, log: PartitionLog, *, h
             await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
         steps.reach(Step.FENCED)
         ended = hangs and await end_hanging(parts, partition, publisher, output, log)
-        incarnation, resumption, compared = await _find(parts, partition, output)
+        incarnation, resumption, compared = await _find(parts, partition, publisher, output, log)
         if ended and not compared:  # all rows were there before
             raise halted_by_audit(*partition)
     except BaseException:
@@ -112,7 +113,9 @@ async def _open(parts: Parts, partition: TopicPartition, log: PartitionLog, *, h
     return Opened(publisher, output.largest, began, incarnation, resumption, compared)
 
 
-async def _find(parts: Parts, partition: TopicPartition, output: Output) -> tuple[str, Resumption, bool]:
+async def _find(
+    parts: Parts, partition: TopicPartition, publisher: Publisher, output: Output, log: PartitionLog
+) -> tuple[str, Resumption, bool]:
     """The incarnation, where to go on in it, and whether the audit ends there."""
     committed = (await parts.cluster.committed(parts.settings.group, [partition])).get(partition)
     source = (await parts.topics.sources()).get(partition.topic)
@@ -134,6 +137,8 @@ async def _find(parts: Parts, partition: TopicPartition, output: Output) -> tupl
         earliest=earliest,
         end=end,
     )
+    if audited is not None and audited.last_offset >= resumption.offset:
+        resumption = await pass_over(parts, partition, publisher, output, resumption, log)
     compared = check_head(*partition, resumption=resumption, audited=audited)
     return source.incarnation, resumption, compared
 

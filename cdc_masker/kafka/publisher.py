@@ -4,8 +4,8 @@ Each source partition has a publisher of its own, because Kafka fences by transa
 partition ends the work of every earlier one for it. The steps of `Publisher.publish`:
 
 1. begin the transaction;
-2. hand over the masked records, to the partition with the source's number, in the source's order, with its timestamps;
-3. hand over the quarantine notes and the audit entry;
+2. hand over the quarantine notes and the audit entry, first, so that they go along with the first of the records;
+3. hand over the masked records, to the partition with the source's number, in the source's order, with its timestamps;
 4. store the next source offset with its checkpoint;
 5. wait until the brokers have all of it: a delivery that failed must not be committed over;
 6. have the caller confirm that it may still be published;
@@ -158,14 +158,15 @@ class Publisher:
 
     async def _fill(self, publication: Publication) -> None:
         settings, partition = self._settings, self._source.partition
-        deliveries = await self._send(self._output.topic, partition, publication.rows)
-        steps.reach(Step.RECORDS_SENT)
+        deliveries: list[asyncio.Future[Any]] = []
         for topic, values, step in (
             (settings.quarantine_topic, publication.notes, Step.NOTES_SENT),
             (settings.audit_topic, [publication.entry], Step.ENTRY_SENT),
         ):
             deliveries += await self._send(topic, 0, [(publication.timestamp, self._key, value, []) for value in values])
             steps.reach(step)
+        deliveries += await self._send(self._output.topic, partition, publication.rows)
+        steps.reach(Step.RECORDS_SENT)
         await self._store(publication.offset, publication.metadata)
         steps.reach(Step.OFFSETS_SENT)
         await asyncio.gather(*deliveries)

@@ -26,9 +26,9 @@ class Step(StrEnum):
     TAKEN = "taken"
     MASKED = "masked"
     BEGUN = "begun"
-    RECORDS_SENT = "records-sent"
     NOTES_SENT = "notes-sent"
     ENTRY_SENT = "entry-sent"
+    RECORDS_SENT = "records-sent"
     OFFSETS_SENT = "offsets-sent"
     FLUSHED = "flushed"
     CONFIRMED = "confirmed"  # only the commit is left

@@ -1,0 +1,65 @@
+"""Goes on after the last audit entry, where the brokers give an offset that was committed before.
+
+A group's coordinator that died and loaded its log anew can come back with offsets that are older than the last ones in that
+log. To mask from there would publish records a second time. But records, entry and offset are in one transaction, so the
+entries that follow the offset tell how far masking came.
+
+What always holds: that is believed only if the offset names an entry of this very chain, and the audit's last entry is borne
+out by the masked copy, which ends with a record of that entry: rows that somebody added would have records passed over, and
+the partition is halted for them.
+"""
+
+from __future__ import annotations
+
+from aiokafka import TopicPartition
+
+from cdc_masker.errors import TransientError
+from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.evidence import head_of
+from cdc_masker.kafka.checkpoints import Resumption, halted_by_audit
+from cdc_masker.kafka.hanging import after, last_masked
+from cdc_masker.kafka.lines import PartitionLog
+from cdc_masker.kafka.parts import Parts
+from cdc_masker.kafka.publisher import Publisher
+from cdc_masker.kafka.topics import Output
+
+__all__ = ["pass_over"]
+
+_SET_BACK = (
+    "%s[%d]: the committed offset is %d again, and batches up to offset %d were published since; masking goes on after these. "
+    "Brokers that were killed can lose offsets; whoever set it back needs a new generation"
+)
+
+
+async def pass_over(
+    parts: Parts,
+    partition: TopicPartition,
+    publisher: Publisher,
+    output: Output,
+    resumption: Resumption,
+    log: PartitionLog,
+) -> Resumption:
+    """Where to go on instead, which is committed, too. `publisher` was started, so nobody publishes for the partition.
+
+    Raises `PartitionHalted` unless audit and masked copy agree on it, and as `Publisher.move` does.
+    """
+    source = (await parts.topics.sources()).get(partition.topic)
+    if source is None:
+        raise TransientError(f"topic {partition.topic} is gone")
+    chain = parts.settings.generation, source.incarnation, partition.topic, partition.partition
+    await parts.lag.settle()  # what was committed before the fence is in PostgreSQL after this
+    named = await parts.audit.ending_at(*chain, resumption.offset - 1)
+    audited = await parts.audit.last(*chain)
+    if named is None or audited is None or head_of(named) != resumption.head:
+        raise halted_by_audit(*partition)
+    masked = await last_masked(parts, partition, output, audited)
+    if not _published(audited) or masked is None or masked < audited.first_offset:
+        raise halted_by_audit(*partition)
+    log.warning(_SET_BACK, *partition, resumption.offset, audited.last_offset, code="offset_set_back")
+    await publisher.move(*after(audited), commit=True)
+    return Resumption(audited.last_offset + 1, audited.policy_version, head_of(audited))
+
+
+def _published(audited: AuditEntry) -> int:
+    """How many records of the batch are in the masked copy."""
+    return audited.counts[Fate.MASKED] + audited.counts[Fate.CONTROL]
