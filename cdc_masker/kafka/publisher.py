@@ -208,7 +208,7 @@ class Publisher:
 
 
 def told(error: KafkaError) -> Exception:
-    """What to say of an error that publishing ended with: a lost connection by a sentence, any other error as it is."""
+    """What to say of an error that talking to Kafka ended with: a lost connection by a sentence, any other error as it is."""
     cause: BaseException | None = error
     while cause is not None:  # the producer's own task wraps what it ended with, and a lost connection has a cause, too
         if isinstance(cause, (KafkaConnectionError, NodeNotReadyError)):

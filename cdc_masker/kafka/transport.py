@@ -39,6 +39,7 @@ from cdc_masker.events import Record
 from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.intake import Intake, limits
 from cdc_masker.kafka.lanes import Batch, Lanes
+from cdc_masker.kafka.publisher import told
 from cdc_masker.settings import Settings
 
 __all__ = ["BatchConsumer", "BatchTransport"]
@@ -65,6 +66,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         self._cursors: dict[TopicPartition, _Cursor] = {}
         self._intake: Intake | None = None
         self._settings: Settings = self.transport.settings
+
+    async def on_start(self) -> None:
+        """Ends the process where Faust would let it crash: Kafka may be away just now."""
+        try:
+            await super().on_start()
+        except KafkaError as error:
+            fail_stop("connecting the consumer", told(error))
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:
         settings = self._settings

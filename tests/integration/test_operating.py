@@ -35,6 +35,22 @@ Masker.begin = lambda *_: time.sleep(3600)
 run("info")
 """
 
+NOWHERE = """
+from cdc_masker.kafka.transport import ConsumerThread
+from cdc_masker.worker import run
+
+create = ConsumerThread._create_consumer
+
+def nowhere(self, loop):
+    consumer = create(self, loop)
+    consumer._client._bootstrap_servers = "127.0.0.1:1"
+    return consumer
+
+ConsumerThread._create_consumer = nowhere
+run("info")
+"""
+"""A worker from which Kafka goes away just before its consumer connects."""
+
 ENDLESS = """
 import asyncio
 from cdc_masker.kafka.lanes import Lanes
@@ -152,6 +168,18 @@ def test_a_worker_that_is_stuck_is_not_live(deploy: Deploy) -> None:
 
     until(lambda: not answers(), 20)
     assert worker.process.poll() is None
+
+
+def test_a_consumer_that_can_not_connect_ends_the_worker_by_our_own_word(deploy: Deploy) -> None:
+    """Not by a crash of Faust's, with a traceback and an exit code for bugs."""
+    deployment = deploy()
+    deployment.create(deployment.topic)
+    (deployment.home / "nowhere.py").write_text(NOWHERE)
+    worker = deployment.start(by=str(deployment.home / "nowhere.py"))
+    assert worker.process.wait(60) == EXIT_FAILED
+    log = worker.log.read_text()
+    assert "connecting the consumer: the connection to Kafka was lost" in log
+    assert "Crashed" not in log and "Traceback" not in log
 
 
 def test_a_worker_that_is_told_to_stop_hands_over_at_once(deploy: Deploy) -> None:

@@ -36,7 +36,7 @@ def test_a_zombie_that_is_told_between_two_sends_is_fenced(deploy: Deploy, monke
         send_batch = producer.send_batch
 
         async def late(batch: object, topic: str, *, partition: int) -> object:
-            if topic == settings.audit_topic:
+            if topic == deployment.masked_topic():
                 await asyncio.wait([producer._txn_manager.wait_for_transaction_end()])
             return await send_batch(batch, topic, partition=partition)
 
