@@ -30,6 +30,9 @@ pub struct Column<'a> {
 /// A JSON text of so many bytes does not stand somewhere else by chance.
 const LONG: usize = 16;
 
+/// The names of row images.
+const IMAGES: [&[u8]; 2] = [b"before", b"after"];
+
 const SAYS_NOTHING: [&[u8]; 18] = [
     b"null",
     b"true",
@@ -58,33 +61,36 @@ const MARKERS: [&[u8]; 4] = [
 ];
 
 /// Whether the masked record may show what it must not. `value` is the masked value, in which the text of `schema` is embedded
-/// where there is one; `around` are the key and the values of headers.
+/// where there is one; `around` are the key and the values of headers. `rows` are in the order in which they stand in it.
 pub fn suspects(value: &[u8], schema: Option<&[u8]>, around: &[&[u8]], rows: &[Raw]) -> bool {
     let payload = match schema {
         None => Some(value),
         Some(schema) => unwrapped(value, schema),
     };
-    match payload.and_then(members) {
-        Some(shown) => look(&shown, around, rows).is_none(),
-        None => true,
-    }
+    payload.and_then(|payload| look(payload, around, rows)).is_none()
 }
 
 /// Nothing, if anything is to be suspected.
-fn look(shown: &[(&[u8], &[u8])], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
+fn look(payload: &[u8], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
+    let mut reader = Reader { rest: payload };
     let mut everything = around.join(&b'\n');
     let mut long = Vec::new();
+    let mut before = b"{";
     for row in rows {
-        let fields = members(sole(shown, row.place)?)?;
-        let mut fields = fields.iter();
+        reader.take(before)?;
+        while reader.name()? != row.place {
+            reader.take(b"null,")?; // the image that this event has not
+        }
+        before = b"{";
         for Column { name, text, expected, dropped } in &row.columns {
             let mut masked = None;
             if !dropped {
-                let (found, content) = fields.next()?;
-                if found != name {
+                reader.take(before)?;
+                before = b",";
+                if reader.name()? != *name {
                     return None; // not the row that was meant
                 }
-                masked = Some(*content);
+                masked = Some(reader.value()?);
             }
             let expected = match expected {
                 Some(expected) => expected,
@@ -111,9 +117,15 @@ fn look(shown: &[(&[u8], &[u8])], around: &[&[u8]], rows: &[Raw]) -> Option<()> 
                 long.push(if number { *text } else { text.get(1..text.len() - 1)? });
             }
         }
-        if fields.next().is_some() {
-            return None;
+        if before == b"{" {
+            reader.take(b"{")?; // all columns were dropped
         }
+        reader.take(b"}")?;
+        before = b",";
+    }
+    let rest = reader.rest.strip_prefix(b",\"after\":null").unwrap_or(reader.rest);
+    if !rest.starts_with(b",\"") || IMAGES.iter().any(|image| names(rest, image)) {
+        return None; // it goes on as no event does, or with another row than those that were looked at
     }
     let seen = Seen::of(&everything);
     let found = long
@@ -159,39 +171,47 @@ fn is_marker(text: &[u8]) -> bool {
     MARKERS.iter().any(|marker| memmem::find(text, marker).is_some())
 }
 
-/// The value of the one member of that name.
-fn sole<'a>(members: &[(&[u8], &'a [u8])], wanted: &[u8]) -> Option<&'a [u8]> {
-    let mut found = members.iter().filter(|(name, _)| *name == wanted);
-    match (found.next(), found.next()) {
-        (Some((_, value)), None) => Some(value),
-        _ => None,
-    }
+/// Whether a member of that name may stand in a text.
+fn names(text: &[u8], place: &[u8]) -> bool {
+    let is_name = |at: usize| {
+        at > 0 && text.get(at - 1) == Some(&b'"') && text.get(at + place.len()..at + place.len() + 2) == Some(b"\":")
+    };
+    memmem::find_iter(text, place).any(is_name)
 }
 
 fn unwrapped<'a>(value: &'a [u8], schema: &[u8]) -> Option<&'a [u8]> {
     value.strip_prefix(b"{\"schema\":")?.strip_prefix(schema)?.strip_prefix(b",\"payload\":")?.strip_suffix(b"}")
 }
 
-/// The members of an object in compact JSON: the text between the quotes of each name, and that of each value.
-fn members(object: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
-    let mut rest = object.strip_prefix(b"{")?;
-    let mut found = Vec::with_capacity(32);
-    while rest != b"}" {
-        if !found.is_empty() {
-            rest = rest.strip_prefix(b",")?;
-        }
-        rest = rest.strip_prefix(b"\"")?;
-        let (name, behind) = split(rest, closing_quote(rest)?)?;
-        let value = behind.strip_prefix(b"\":")?;
-        let (text, others) = split(value, end_of_value(value)?)?;
-        found.push((name, text));
-        rest = others;
-    }
-    Some(found)
+/// Reads compact JSON, member by member.
+struct Reader<'a> {
+    rest: &'a [u8],
 }
 
-fn split(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
-    Some((text.get(..at)?, text.get(at..)?))
+impl<'a> Reader<'a> {
+    fn take(&mut self, expected: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(expected)?;
+        Some(())
+    }
+
+    /// The text between the quotes of a member's name.
+    fn name(&mut self) -> Option<&'a [u8]> {
+        self.take(b"\"")?;
+        let name = self.until(closing_quote(self.rest)?)?;
+        self.take(b"\":")?;
+        Some(name)
+    }
+
+    /// The text of a value.
+    fn value(&mut self) -> Option<&'a [u8]> {
+        self.until(end_of_value(self.rest)?)
+    }
+
+    fn until(&mut self, at: usize) -> Option<&'a [u8]> {
+        let (text, rest) = (self.rest.get(..at)?, self.rest.get(at..)?);
+        self.rest = rest;
+        Some(text)
+    }
 }
 
 /// Where a string ends whose opening quote has been taken off.

@@ -279,6 +279,28 @@ def test_what_a_wrong_compiled_core_shows_is_found_by_its_guard(column: str, mon
     assert Both(PEOPLE, guard=EgressGuard(every=2)).own([SHORT, structs.replace(SHORT, offset=42)]) == [True, False]
 
 
+@pytest.mark.parametrize(
+    "text", [b'0,"id":0', b'0},"after":{"id":7', b'0},"before":{"id":7', b'0},"x":0,"after":{"id":7', b"0}}", b"{", b'"']
+)
+def test_a_row_that_a_wrong_compiled_core_breaks_out_of_is_found_by_its_guard(
+    text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(plan: Any) -> Any:
+        columns = native._columns(plan)
+        return Row([(name, label, Cell.constant(text), told) for name, label, _, told in columns], plan.treatment)
+
+    row_of = native._row
+    monkeypatch.setattr(native, "_row", lambda plan: row(plan) if len(plan.transforms) == 1 else row_of(plan))
+    both = Both(Policy.of(1, rules=[rule("id", "keep")]))
+    key = {"id": 7, "more": 1}
+    broken = [
+        record(change("u", before={"id": 7}, after={"id": 7, "other": 8}), key),
+        record(change("c", after={"id": 7}), key),
+    ]
+    assert both.own(broken) == [False, False]
+    both.mask(*broken)
+
+
 _LONG = st.sampled_from(["a text of some length", "another text of length", "short", "2026-11-21T06:21:11.496231Z"])
 
 
