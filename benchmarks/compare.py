@@ -1,9 +1,9 @@
 """`make bench`: this project and what people would use in its place, on one machine, in one run.
 
-All read the same events. First each program rehearses with a few: that shows what doesn't work before time is spent, and tells how
-many events there is time for. Then the first one reads all of them, unmeasured: a JVM gets faster for a long time, and whoever came
-first would pay for the broker's. Then come the rounds: in each, every program in turn, the next round in
-another order. The last result is in `.bench/last.json`.
+All read the same events. First each program rehearses with a few: that shows what doesn't work before time is spent, and tells
+how many events there is time for. Then the first one reads all of them, unmeasured: a JVM gets faster for a long time, and
+whoever came first would pay for the broker's. Then come the rounds: in each, every program in turn, the next round in another
+order. The last result is in `.bench/last.json`.
 """
 
 from __future__ import annotations
