@@ -293,7 +293,7 @@ def test_the_loop_without_faust_reads_as_the_worker_does() -> None:
 
 
 def test_the_audit_takes_a_share() -> None:
-    measured = proofs(records=50, rounds=2)
+    measured = proofs(records=50, rounds=20)  # fewer, and a busy machine decides
     assert 0 < measured.evidence_us < measured.core_us / 2
 
 
