@@ -6,6 +6,8 @@
 
 /// How deep values may nest: less than Python allows, more than rows need.
 const DEEPEST: u8 = 32;
+/// So many digits are an integer of 64 bits, whatever they are.
+const ALWAYS_FIT: usize = 18;
 /// How many members an object inside of a row may have: each name is compared with all others.
 const MOST_MEMBERS: usize = 32;
 
@@ -237,8 +239,12 @@ impl<'a> Scanner<'a> {
 pub fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let shortest = digits.first() != Some(&b'0') || text == b"0";
-    if !shortest || digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+    if !shortest || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
+    }
+    if digits.len() <= ALWAYS_FIT {
+        let number = digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+        return Some(if digits.len() < text.len() { -number } else { number });
     }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
