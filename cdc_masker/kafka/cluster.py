@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizat
 
 from cdc_masker.errors import TransientError
 from cdc_masker.kafka import wire
-from cdc_masker.kafka.together import Together
+from cdc_masker.kafka.together import Together, unless_error
 from cdc_masker.settings import Settings
 from cdc_masker.subjects import Log
 
@@ -144,10 +144,10 @@ class Cluster:
 
     async def settings_of(self, topic: str) -> dict[str, str]:
         """The settings in force for a topic."""
-        return (await self._described([ConfigResource(ConfigResourceType.TOPIC, topic)]))[topic]
+        return unless_error((await self._described([ConfigResource(ConfigResourceType.TOPIC, topic)]))[topic])
 
-    async def settings_of_each(self, topics: Iterable[str], names: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Those settings in force of these names, by topic."""
+    async def settings_of_each(self, topics: Iterable[str], names: Iterable[str]) -> dict[str, dict[str, str] | KafkaError]:
+        """Those settings in force of these names, by topic, or why they are not told."""
         wanted = dict.fromkeys(names)
         return await self._described([ConfigResource(ConfigResourceType.TOPIC, topic, wanted) for topic in topics])
 
@@ -155,26 +155,29 @@ class Cluster:
         """The settings in force for one of the brokers."""
         cluster = await _bounded(self._admin.describe_cluster())
         broker = str(cluster["brokers"][0]["node_id"])
-        return (await self._described([ConfigResource(ConfigResourceType.BROKER, broker)]))[broker]
+        return unless_error((await self._described([ConfigResource(ConfigResourceType.BROKER, broker)]))[broker])
 
-    async def _described(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
-        found = {}
-        for answer in await _bounded(self._admin.describe_configs(resources)):
-            for error_code, _message, _type, name, entries in answer.resources:
-                if error_code:
-                    raise for_code(error_code)(name)
-                found[name] = {entry[0]: entry[1] for entry in entries}
-        return found
+    async def _described(self, resources: list[ConfigResource]) -> dict[str, dict[str, str] | KafkaError]:
+        return {
+            name: for_code(error_code)(name) if error_code else {entry[0]: entry[1] for entry in entries}
+            for answer in await _bounded(self._admin.describe_configs(resources))
+            for error_code, _message, _type, name, entries in answer.resources
+        }
 
-    async def create(self, topics: Mapping[str, int], settings: Mapping[str, Mapping[str, str]]) -> None:
-        """Makes topics with so many partitions, and the settings of each; one that is there already stays as it is."""
+    async def create(self, topics: Mapping[str, int], settings: Mapping[str, Mapping[str, str]]) -> dict[str, KafkaError]:
+        """Makes topics with so many partitions, and the settings of each; one that is there already stays as it is.
+
+        Gives why it did not make some of them, by name.
+        """
         wanted = [NewTopic(name, number, 1, topic_configs=dict(settings[name])) for name, number in topics.items()]
         for new in wanted:
             new.replication_factor = self._settings.kafka_replication_factor  # the constructor refuses -1, brokers don't
         answer = await _bounded(self._admin.create_topics(wanted))
-        for topic, error_code, *_ in answer.topic_errors:
-            if error_code not in (0, TopicAlreadyExistsError.errno):
-                raise for_code(error_code)(topic)
+        return {
+            topic: for_code(error_code)(topic)
+            for topic, error_code, *_ in answer.topic_errors
+            if error_code not in (0, TopicAlreadyExistsError.errno)
+        }
 
     async def grow(self, topic: str, partitions: int) -> None:
         """Raises the number of a topic's partitions to `partitions`."""

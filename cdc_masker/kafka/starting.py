@@ -28,6 +28,7 @@ from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.presence import Presence
 from cdc_masker.kafka.rights import described
 from cdc_masker.kafka.subjects import SubjectKeys
+from cdc_masker.kafka.together import unless_error
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.policies import Policy
 from cdc_masker.settings import PREFIX, Settings
@@ -111,8 +112,7 @@ async def _prepare(settings: Settings, topics: Topics) -> frozenset[str]:
         )
     await topics.ensure_own()
     for made in (await topics.ensure_outputs(sources)).values():
-        if isinstance(made, SetupError):
-            raise made
+        unless_error(made)
     return frozenset(sources)
 
 

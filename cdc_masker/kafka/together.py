@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Generic, TypeVar
 
-__all__ = ["Together"]
+__all__ = ["Together", "unless_error"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -45,3 +45,10 @@ class Together(Generic[K, V]):
                         answer.set_exception(error)
                         answer.exception()  # maybe nobody wants it any more
         self._asking = None
+
+
+def unless_error(answer: V | Exception) -> V:
+    """The answer for one of many, where each has its own; raised if it is why there is none."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

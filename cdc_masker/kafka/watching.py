@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Collection
 
 from aiokafka.errors import KafkaError
 
-from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.errors import TransientError, located
 from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.lines import at
 from cdc_masker.kafka.parts import Parts
-from cdc_masker.kafka.rights import described
+from cdc_masker.kafka.rights import described, missing_right
+from cdc_masker.kafka.topics import Output
 
 __all__ = ["Watcher"]
 
@@ -60,6 +61,7 @@ class Watcher:
             return []
         outputs = await self._parts.topics.ensure_outputs(sources)
         for source, output in outputs.items():
-            if isinstance(output, SetupError):
-                logger.error("topic %s is not masked: %s", source, output, extra=at(source, code="setup"))
-        return [source for source, output in outputs.items() if not isinstance(output, SetupError)]
+            if not isinstance(output, Output):
+                why = missing_right(output) or located(output)
+                logger.error("topic %s is not masked: %s", source, why, extra=at(source, code="setup"))
+        return [source for source, output in outputs.items() if isinstance(output, Output)]

@@ -12,7 +12,10 @@ import pytest
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from cdc_masker.errors import TransientError
+from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.failing import EXIT_FAILED
+from cdc_masker.kafka.rights import described
+from cdc_masker.kafka.topics import Output, Topics
 from cdc_masker.stack import Stack, java
 from tests.integration.kit import Deployment, free_port, until
 from tests.integration.test_offsets_command import accept
@@ -161,4 +164,45 @@ def test_a_right_that_is_missing_is_told_with_the_name_of_its_topic(masker: Depl
 
     masker.create(another := f"{source}2")
     allow(masker.stack, (TOPIC, LITERAL, another, READ))
-    until(lambda: f"can't be looked up ({LACKS} {another})" in worker.log.read_text(), 30, worker.log.read_text)
+    until(lambda: f"topic {another} is not masked: {LACKS} {another}" in worker.log.read_text(), 30, worker.log.read_text)
+    allow(masker.stack, *((TOPIC, LITERAL, third := f"{source}3", right) for right in (READ, DESCRIBE_CONFIGS)))
+    masker.create(third)
+    masker.produce(10, topic=third)
+    until(lambda: masker.audited() == 40, 60, worker.log.read_text)
+
+
+def test_a_right_that_is_missing_on_one_topic_holds_back_no_other(masker: Deployment) -> None:
+    """Where outputs are asked for together, as by lanes that open at the same time."""
+    told, making, looking, growing, _ = sources = [f"{masker.topic}{number}" for number in range(5)]
+    lacking = {told: told, **{source: masker.masked_topic(source) for source in (making, looking, growing)}}
+    needs: list[Right] = []
+    for source in sources:
+        output = masker.masked_topic(source)
+        needs += [(TOPIC, LITERAL, source, right) for right in (READ, DESCRIBE_CONFIGS)]
+        needs += [(TOPIC, LITERAL, output, right) for right in (WRITE, CREATE, DESCRIBE_CONFIGS, ALTER)]
+        masker.create(source, 2)
+        if source in (looking, growing):
+            masker.create(output, 1)
+    missing = [
+        (TOPIC, LITERAL, lacking[source], right)
+        for source, right in ((told, DESCRIBE_CONFIGS), (making, CREATE), (looking, DESCRIBE_CONFIGS), (growing, ALTER))
+    ]
+    allow(masker.stack, *(right for right in needs if right not in missing))
+
+    async def ensure() -> list[Output | BaseException]:
+        cluster = Cluster(masker.settings())
+        await cluster.start()
+        try:
+            topics = Topics(cluster, masker.settings())
+            return await asyncio.gather(*map(topics.ensure_output, sources), return_exceptions=True)
+        finally:
+            await cluster.close()
+
+    *errors, made = asyncio.run(ensure())
+    assert isinstance(made, Output), made
+    assert made.partitions == 2
+    assert [described(error) for error in errors if isinstance(error, BaseException)] == [
+        f"{LACKS} {topic}" for topic in lacking.values()
+    ]
+    allow(masker.stack, *missing)
+    assert all(isinstance(output, Output) for output in asyncio.run(ensure()))
