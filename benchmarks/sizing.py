@@ -23,8 +23,8 @@ __all__ = ["Needs", "Plan", "costs_of", "needs", "table"]
 
 _DAY = 86_400
 _MB = 1_000_000
-_ENTRY_RECORDS = 1_400
-"""What batches of a backlog had: a fetch ends before the 2000 records that a batch may have."""
+_ENTRY_RECORDS = 4_200
+"""What batches of a backlog of 952 bytes have: the answer to a fetch ends before the 5000 records that a batch may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
