@@ -320,7 +320,7 @@ def test_costs_that_are_none_are_refused(wrong: Any) -> None:
 def test_costs_come_from_the_last_comparison() -> None:
     costs = costs_of(document(ABOUT, ROUNDS, PROOFS))
     assert (costs["worker_us"], costs["broker_us"], costs["worker_rate"], costs["event_bytes"]) == (2000, 1000, 80, BYTES)
-    assert costs["row_us"] == 500 * 1400
+    assert costs["row_us"] == 500 * 4200
 
 
 # Costs in memory
