@@ -179,7 +179,10 @@ class Publisher:
     async def _send(self, topic: str, partition: int, rows: Sequence[Row]) -> list[asyncio.Future[Any]]:
         """Hands rows to the producer, and gives what tells that the brokers have them."""
         batches = map(_Encoded, rows.encode(self._largest)) if isinstance(rows, EncodedRows) else self._built(rows)
-        return [await self._producer.send_batch(batch, topic, partition=partition) for batch in batches]
+        deliveries = [await self._producer.send_batch(batch, topic, partition=partition) for batch in batches]
+        for delivery in deliveries:
+            delivery.add_done_callback(_heard)
+        return deliveries
 
     def _built(self, rows: Iterable[Row]) -> Iterator[Any]:
         """The rows in as few batches as they fit in. A row that is too large for one gets its own."""
@@ -205,6 +208,12 @@ class Publisher:
             exit_ = self._producer.transaction().__aexit__(Exception, None, None)
             await asyncio.wait_for(exit_, _CLEAN_UP_SECONDS)
         steps.reach(Step.ABORTED)
+
+
+def _heard(delivery: asyncio.Future[Any]) -> None:
+    """A delivery that fails after another one did is no news: asyncio would log it as an error that was never retrieved."""
+    if not delivery.cancelled():
+        delivery.exception()
 
 
 def told(error: KafkaError) -> Exception:

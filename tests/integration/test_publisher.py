@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -18,7 +19,9 @@ Deploy = Callable[..., Deployment]
 
 
 @pytest.mark.stack
-def test_a_zombie_that_is_told_between_two_sends_is_fenced(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zombie_that_is_told_between_two_sends_is_fenced(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     deployment = deploy()
     settings = deployment.settings()
     for topic in (deployment.topic, deployment.masked_topic(), settings.audit_topic):
@@ -51,6 +54,8 @@ def test_a_zombie_that_is_told_between_two_sends_is_fenced(deploy: Deploy, monke
 
     asyncio.run(run())
     until(lambda: len(deployment.records(deployment.masked_topic())) == 1, 20)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_lost_connection_is_told_by_a_sentence_and_nothing_else_is() -> None:
