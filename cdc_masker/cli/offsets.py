@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from cdc_masker.errors import SetupError, TransientError
+from cdc_masker.kafka.rights import described
 from cdc_masker.settings import Settings, load
 
 __all__ = ["app"]
@@ -60,7 +61,7 @@ async def _accept(settings: Settings, partition: TopicPartition, reason: str, ye
                 raise typer.Exit(1)
             entry = await accepting.accept(loss, by, reason)
         except (KafkaError, TimeoutError) as error:
-            raise TransientError(f"Kafka did not do what is needed ({type(error).__name__}); look again") from None
+            raise TransientError(f"Kafka did not do what is needed ({described(error)}); look again") from None
         finally:
             await cluster.close()
     print(f"accepted by {by}; audit entry {entry.first_offset}-{entry.last_offset}, masking goes on at offset {loss.resume}")

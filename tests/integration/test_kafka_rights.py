@@ -7,9 +7,10 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiokafka.protocol.admin import CreateAclsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from cdc_masker.errors import TransientError
 from cdc_masker.kafka.cluster import Cluster
@@ -20,7 +21,7 @@ from cdc_masker.stack import Stack, java
 from tests.integration.kit import Deployment, free_port, until
 from tests.integration.test_offsets_command import accept
 from tests.integration.test_worker import delete_records, halted, start_only
-from tests.kafka import administrator
+from tests.kafka import administer, administrator
 
 pytestmark = pytest.mark.stack
 
@@ -72,6 +73,16 @@ def allow(stack: Stack, *rights: Right) -> None:
     asyncio.run(run())
 
 
+def withdraw(stack: Stack, right: Right) -> None:
+    kind, pattern, name, what = right
+
+    async def run(admin: Any) -> None:
+        answer = await admin._send_request(DeleteAclsRequest(kind, name, pattern, f"User:{USER}", "*", what, ALLOW))
+        assert [len(matching) for _, _, matching in answer.filter_responses] == [1]
+
+    administer(stack.kafka_brokers, run)
+
+
 @pytest.fixture
 def masker(guarded: tuple[Stack, int], tmp_path: Path, unique: Callable[[str], str]) -> Iterator[Deployment]:
     """A deployment whose worker may do nothing yet."""
@@ -104,6 +115,7 @@ def needed(deployment: Deployment) -> list[Right]:
 
 
 def test_a_loss_is_accepted_with_the_rights_of_a_worker(masker: Deployment) -> None:
+    publishing = (TOPIC, PREFIXED, f"{masker.name}.audit", WRITE)
     allow(masker.stack, *needed(masker))
     masker.create(masker.topic, 1)
     masker.produce(10)
@@ -117,6 +129,12 @@ def test_a_loss_is_accepted_with_the_rights_of_a_worker(masker: Deployment) -> N
     delete_records(masker, masker.topic, before=15)
     worker = masker.ready(masker.start())
     assert halted(worker) == {(masker.topic, "out_of_range")}
+    audit = masker.environment["CDC_MASKER_AUDIT_TOPIC"]
+    for right, topic in (((TOPIC, LITERAL, masker.topic, DESCRIBE_CONFIGS), masker.topic), (publishing, audit)):
+        withdraw(masker.stack, right)
+        code, _, errors = accept(masker, "--yes")
+        assert (code, f"({LACKS} {topic})" in errors) == (2, True), errors
+        allow(masker.stack, right)
     code, _, errors = accept(masker, "--yes")
     assert code == 0, errors
     until(lambda: masker.audited() == 15, 30, worker.log.read_text)
