@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -78,3 +79,9 @@ def execute(dsn: str, script: str) -> None:
             await connection.close()
 
     asyncio.run(run())
+
+
+def stop_clock(dsn: str, at: datetime) -> None:
+    """From now on `now()` is always this in the database, so that no month ends while a test goes on."""
+    body = f"$$ SELECT timestamptz '{at.isoformat()}' $$"
+    query(dsn, f"CREATE OR REPLACE FUNCTION pg_catalog.now() RETURNS timestamptz LANGUAGE sql STABLE AS {body}", "SELECT 1")

@@ -16,9 +16,11 @@ from cdc_masker.events import Fate
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from tests.entries import entry, note
-from tests.migrations.kit import OFF, ON, query
+from tests.migrations.kit import OFF, ON, query, stop_clock
 
 pytestmark = pytest.mark.stack
+
+NOW = datetime(2027, 10, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 ONE_QUARANTINED = {**dict.fromkeys(Fate, 0), Fate.QUARANTINED: 1}
 MAKE = "SELECT cdc_masker.make_audit_partitions()"
@@ -30,15 +32,15 @@ PARTITIONS = """
 
 @pytest.fixture
 def catalog(settings: Settings, database: Database) -> Database:
+    stop_clock(database.dsn, NOW)
     commands.upgrade(settings)
     return database
 
 
 def months(count: int = 4) -> list[datetime]:
     """The beginnings of this month and of those after it."""
-    now = datetime.now(UTC)
     return [
-        datetime(now.year + (now.month - 1 + ahead) // 12, (now.month - 1 + ahead) % 12 + 1, 1, tzinfo=UTC)
+        datetime(NOW.year + (NOW.month - 1 + ahead) // 12, (NOW.month - 1 + ahead) % 12 + 1, 1, tzinfo=UTC)
         for ahead in range(count)
     ]
 

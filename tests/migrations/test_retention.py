@@ -23,7 +23,7 @@ from cdc_masker.heads import Chain, Head, Heads, Kept
 from cdc_masker.settings import Settings, load
 from cdc_masker.stack import Database
 from tests.entries import chained, entry, note
-from tests.migrations.kit import OFF, ON, query
+from tests.migrations.kit import OFF, ON, query, stop_clock
 
 pytestmark = pytest.mark.stack
 
@@ -307,10 +307,11 @@ def test_only_what_was_exported_is_taken_out(
     (run,) = january.runs
     late = batch(0, 2026, 1, 9, partition=5)
     append(settings, *chained(late, batch(10, 2026, 6, 1, partition=5)))
+    stop_clock(catalog.dsn, datetime(2026, 5, 31, 23, 59, 59, 999999, tzinfo=UTC))
     told = {
         "came in meanwhile": january,
         "was retired meanwhile": replace(january, number=2),
-        "is not over": replace(january, month=f"{datetime.now(UTC):%Y-%m}"),
+        "is not over": replace(january, month="2026-05"),
         "does not fit the chains": replace(january, runs=(replace(run, head="sha256:other"),)),
         "2026-01 does not fit": replace(january, runs=(replace(run, previous="sha256:other"),)),
         "of month 2026-01 does not fit": replace(january, runs=(replace(run, last_offset=29),)),
