@@ -1,19 +1,27 @@
-# One image for the migration job and the workers: `cdc-masker` with a command.
+# One image for the migration job and the workers: `cdc-masker` with a command. It holds the compiled core, and no compiler.
 
-FROM python:3.11.13-slim-bookworm AS build
+FROM python:3.11.13-slim-bookworm AS tools
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# The build's own tools come from the lock file too; of it, only the wheel goes on.
+# What builds comes from the lock file too; of it, only wheels go on.
 COPY requirements.lock ./
 RUN python -m venv /build && /build/bin/pip install --require-hashes --requirement requirements.lock
+
+FROM tools AS core
+RUN apt-get update && apt-get install --yes --no-install-recommends cargo
+COPY native native
+RUN /build/bin/maturin build --release --locked --manifest-path native/Cargo.toml --out /dist
+
+FROM tools AS build
 COPY requirements.runtime.lock ./
 RUN python -m venv /opt/cdc-masker && /opt/cdc-masker/bin/pip install --require-hashes --requirement requirements.runtime.lock
 COPY pyproject.toml README.md ./
 COPY cdc_masker cdc_masker
 COPY migrations migrations
 COPY connectors connectors
-RUN /build/bin/pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /dist . \
-    && /opt/cdc-masker/bin/pip install --no-index --no-deps /dist/*.whl
+RUN /build/bin/pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /dist .
+COPY --from=core /dist /dist
+RUN /opt/cdc-masker/bin/pip install --no-index --no-deps /dist/*.whl
 
 FROM python:3.11.13-slim-bookworm
 # The directory of keys is there for a volume to take its owner from.

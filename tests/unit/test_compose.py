@@ -1,10 +1,14 @@
-"""docker-compose.yml can't be run where the tests run: it is held to the specification and to the settings class."""
+"""docker-compose.yml and Dockerfile can't be run where the tests run.
+
+The first is held to the specification and to the settings class, the second to what has to be in the image.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,19 @@ def _interpolated(text: str) -> str:
 def compose() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load(_interpolated((ROOT / "docker-compose.yml").read_text()))
     return document
+
+
+def _stages() -> dict[str, tuple[str, str]]:
+    """By name, what each stage of the Dockerfile begins with, and its lines; the last is the image."""
+    stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?\n((?:(?!FROM ).*\n)*)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    return {name or "image": (base, lines) for base, name, lines in stages}
+
+
+def _found(pattern: str, text: str) -> re.Match[str]:
+    """Where it stands in a stage."""
+    found = re.search(pattern, text, re.MULTILINE)
+    assert found, pattern
+    return found
 
 
 def _environments(compose: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -86,8 +103,23 @@ def test_images_are_pinned_and_servers_have_health_checks(compose: dict[str, Any
             continue
         assert re.search(r":\d+\.\d+", service["image"]), name
         assert "healthcheck" in service, name
-    stages = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", stage) for stage in stages)
+    stages = _stages()
+    assert all(base in stages or re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base) for base, _ in stages.values())
+
+
+def test_the_image_holds_the_compiled_core_and_no_compiler() -> None:
+    stages = _stages()
+    crate = tomllib.loads((ROOT / "native/Cargo.toml").read_text())["package"]
+    assert crate["rust-version"] == "1.63", "the stage takes Debian bookworm's"
+    (_, core), (before, build), (base, image) = stages["core"], stages["build"], stages["image"]
+    built = _found(r"^RUN apt-get update && apt-get install .*\bcargo\n(?:.*\n)*COPY native native\n(?:.*\n)*", core)
+    wheels = _found(r"^RUN \S+/maturin build --release --locked --manifest-path native/Cargo\.toml --out (\S+)$", built[0])[1]
+    copied = _found(rf"^COPY --from=core {wheels} (\S+)\n(?:.*\n)*", build)
+    home = _found(rf"^RUN (\S+)/bin/pip install --no-index --no-deps {copied[1]}/\*\.whl$", copied[0])[1]
+    _found(rf"^COPY --from=build {home} {home}$", image)
+    assert "core" not in (before, base), "the compiler would go along"
+    assert base not in stages
+    assert not re.search("apt-get|cargo|--from=core|CDC_MASKER_CORE", image)
 
 
 def test_two_workers_start_after_the_jobs(compose: dict[str, Any]) -> None:
