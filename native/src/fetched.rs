@@ -52,8 +52,15 @@ impl Fetched {
     }
 
     /// The next records, and their size: they end with the one that makes them `most_records` or `most_bytes`, which counts
-    /// keys, values and headers, and `record_bytes` for each record.
-    fn take(&mut self, most_records: usize, most_bytes: usize, record_bytes: usize) -> (Records, usize) {
+    /// keys, values and headers, and `record_bytes` for each record. Of an answer
+    /// that holds more than twice as much they are copies, so that a few records don't hold all of it.
+    fn take(
+        &mut self,
+        py: Python<'_>,
+        most_records: usize,
+        most_bytes: usize,
+        record_bytes: usize,
+    ) -> PyResult<(Records, usize)> {
         let start = self.taken;
         let mut size = 0_usize;
         let mut full = false;
@@ -70,7 +77,7 @@ impl Fetched {
             self.position = self.end;
             self.more = false;
         }
-        (Records::new(Arc::clone(&self.content), start..self.taken), size)
+        Ok((Content::part(&self.content, py, start..self.taken)?, size))
     }
 }
 

@@ -42,6 +42,27 @@ pub struct Content {
     pub make: Py<PyAny>,
 }
 
+impl Content {
+    /// Some of the records: in bytes of their own, unless they are half of these.
+    pub fn part(whole: &Arc<Self>, py: Python<'_>, range: Range<usize>) -> PyResult<Records> {
+        let (from, spans) = (whole.bytes.get(), whole.spans.get(range.clone()).unwrap_or_default());
+        let size = spans.iter().map(|span| span.tail.all().len()).sum::<usize>();
+        if size >= from.len() / 2 {
+            return Ok(Records::new(Arc::clone(whole), range));
+        }
+        let mut bytes = Vec::with_capacity(size);
+        let mut copies = Vec::with_capacity(spans.len());
+        for span in spans {
+            copies.push(Span { tail: span.tail.moved(bytes.len()), ..*span });
+            bytes.extend_from_slice(from.get(span.tail.all()).unwrap_or_default());
+        }
+        let topic = (&whole.topic).into_pyobject(py)?.extract()?;
+        let (partition, make) = (whole.partition, whole.make.clone_ref(py));
+        let range = 0..copies.len();
+        Ok(Records::new(Arc::new(Content { bytes: Bytes::Own(bytes), spans: copies, topic, partition, make }), range))
+    }
+}
+
 /// A record as it lies in the bytes.
 pub struct Raw<'a> {
     pub offset: i64,

@@ -28,6 +28,26 @@ pub struct Tail {
     pub size: usize,
 }
 
+impl Tail {
+    /// From the first part to the last.
+    pub fn all(&self) -> Range<usize> {
+        let first = self.key.as_ref().or(self.value.as_ref()).unwrap_or(&self.headers);
+        first.start..self.headers.end
+    }
+
+    /// The same parts, where the first begins at `start`.
+    pub fn moved(&self, start: usize) -> Self {
+        let before = self.all().start;
+        let moved = |range: &Range<usize>| range.start - before + start..range.end - before + start;
+        Tail {
+            key: self.key.as_ref().map(moved),
+            value: self.value.as_ref().map(moved),
+            headers: moved(&self.headers),
+            ..*self
+        }
+    }
+}
+
 /// What stands there; or null.
 pub fn part<'a>(bytes: &'a [u8], range: &Option<Range<usize>>) -> Option<Option<&'a [u8]>> {
     match range {

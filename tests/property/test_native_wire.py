@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -277,6 +278,29 @@ def test_an_aborted_transaction_is_not_seen_and_a_committed_one_is() -> None:
 
 
 _record = st.builds(Record, st.just("t"), st.just(3), st.integers(0, 9), NUMBERS, PARTS, PARTS, HEADERS)
+
+
+@pytest.mark.parametrize("invisible", [0, TRANSACTIONAL], ids=["others", "aborted"])
+def test_a_few_records_do_not_hold_the_answer_that_they_came_in(invisible: int) -> None:
+    """Only they are counted while they wait to be masked."""
+    others = Batch(7, invisible, tuple(Item(0, 0, b"k", b"v" * 100, (("h", None),)) for _ in range(20)))
+    few = Batch(1, 0, (Item(1, 5, None, b"w", (("h", b"x"),)), Item(0, 6, b"k", None), Item(0, 7, None, None)))
+    raw = others.encode(0) + few.encode(20)
+    expected = [
+        Record(PLACE.topic, PLACE.partition, 21, 1_700_000_000_005, None, b"w", (("h", b"x"),)),
+        Record(PLACE.topic, PLACE.partition, 22, 1_700_000_000_006, b"k", None, ()),
+        Record(PLACE.topic, PLACE.partition, 23, 1_700_000_000_007, None, None, ()),
+    ]
+    before = sys.getrefcount(raw)
+    fetched = _read(raw, 0, [(7, 0)])
+    assert fetched is not None
+    if not invisible:
+        fetched.take(20, ALL, 0)
+    records, _ = fetched.take(20, ALL, 0)
+    assert not fetched.more
+    del fetched
+    assert sys.getrefcount(raw) == before
+    assert [*records] == expected
 
 
 @many
