@@ -4,9 +4,9 @@ A group's coordinator that died and loaded its log anew can come back with offse
 log. To mask from there would publish records a second time. But records, entry and offset are in one transaction, so the
 entries that follow the offset tell how far masking came.
 
-What always holds: that is believed only if the offset names an entry of this very chain, and the audit's last entry is borne
-out by the masked copy, which ends with a record of that entry: rows that somebody added would have records passed over, and
-the partition is halted for them.
+What always holds: that is believed only if the offset names an entry of this very chain, and the audit's last entry follows
+the one before it and is borne out by the masked copy, which ends with a record of that entry: rows that somebody added would
+have records passed over, and the partition is halted for them.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ async def pass_over(
     named = await parts.audit.ending_at(*chain, resumption.offset - 1)
     audited = await parts.audit.last(*chain)
     if named is None or audited is None or head_of(named) != resumption.head:
+        raise halted_by_audit(*partition)
+    before = await parts.audit.ending_at(*chain, audited.first_offset - 1)
+    if before is None or head_of(before) != audited.previous:
         raise halted_by_audit(*partition)
     masked = await last_masked(parts, partition, output, audited)
     if not _published(audited) or masked is None or masked < audited.first_offset:

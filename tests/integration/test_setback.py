@@ -69,6 +69,14 @@ def test_rows_that_the_masked_copy_does_not_bear_out_pass_nothing_over(masked: D
     assert_halted(masked)
 
 
+def test_a_row_that_begins_in_another_one_passes_nothing_over(masked: Deployment) -> None:
+    """The masked copy ends with a record of it, too."""
+    last = masked.audit()[-1]
+    asyncio.run(append(masked, replace(later(last), first_offset=last.last_offset - 10)))
+    set_back(masked, 100)
+    assert_halted(masked)
+
+
 def test_a_last_batch_of_which_nothing_was_published_halts_the_partition(deploy: Deploy) -> None:
     """The masked copy can't bear it out."""
     deployment = deploy(batch_records="100")
