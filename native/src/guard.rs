@@ -226,20 +226,28 @@ fn closing_quote(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where a value ends: at the comma or bracket behind it.
+/// Where a value ends. Whoever reads on finds what stands behind it, space and all.
 fn end_of_value(text: &[u8]) -> Option<usize> {
+    match text.first()? {
+        b'"' => Some(closing_quote(text.get(1..)?)? + 2),
+        b'{' | b'[' => closing_bracket(text),
+        _ => text.iter().position(|byte| !matches!(byte, b'-' | b'+' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')),
+    }
+}
+
+/// Behind the bracket that closes the first one.
+fn closing_bracket(text: &[u8]) -> Option<usize> {
     let (mut at, mut open) = (0, 0usize);
     loop {
         match text.get(at)? {
             b'"' => at += closing_quote(text.get(at + 1..)?)? + 1,
             b'{' | b'[' => open += 1,
-            b',' if open == 0 => return Some(at),
-            b'}' | b']' => match open.checked_sub(1) {
-                Some(fewer) => open = fewer,
-                None => return Some(at),
-            },
+            b'}' | b']' => open -= 1,
             _ => {}
         }
         at += 1;
+        if open == 0 {
+            return Some(at);
+        }
     }
 }

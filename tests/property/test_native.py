@@ -280,7 +280,11 @@ def test_what_a_wrong_compiled_core_shows_is_found_by_its_guard(column: str, mon
 
 
 @pytest.mark.parametrize(
-    "text", [b'0,"id":0', b'0},"after":{"id":7', b'0},"before":{"id":7', b'0},"x":0,"after":{"id":7', b"0}}", b"{", b'"']
+    "text",
+    [
+        *(b'0,"id":0', b'0},"after":{"id":7', b'0},"before":{"id":7', b'0},"x":0,"after":{"id":7', b"0}}", b"{", b'"'),
+        *(b"7 ", b" 7", b'"7" ', b'"7""7"', b'7"7"', b"[7]7", b"{} "),
+    ],
 )
 def test_a_row_that_a_wrong_compiled_core_breaks_out_of_is_found_by_its_guard(
     text: bytes, monkeypatch: pytest.MonkeyPatch
