@@ -120,9 +120,12 @@ impl Masking {
 
     /// The offsets of all records, the rows of those that are published, the root over the leaves of all, how often each
     /// treatment was applied, and for each record with values that could not be masked its first treatment with columns and
-    /// reasons. Nothing is left here.
+    /// reasons. Nothing is left here. Raises `ValueError` unless each record has been masked.
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Finished<'py>> {
         let done = std::mem::take(&mut *self.done());
+        if done.records.len() != self.places.len() {
+            return Err(PyValueError::new_err("the batch was given already, or a step of it did not end"));
+        }
         let mut rows = Vec::with_capacity(done.records.len());
         let mut leaves = Vec::with_capacity(done.records.len());
         for record in done.records {

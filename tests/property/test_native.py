@@ -16,7 +16,7 @@ from cdc_masker.codecs.capture import decode_line
 from cdc_masker.errors import Reason
 from cdc_masker.events import Fate
 from cdc_masker.guard import EgressGuard
-from cdc_masker.methods import UNCHANGED, MissingSubject
+from cdc_masker.methods import NO_SUBJECTS, UNCHANGED, MissingSubject
 from cdc_masker.policies import EMPTY, Domain, EnvelopeShape, Policy, Rule, TableDefault
 from cdc_masker.schemas import Type, to_connect
 from tests.golden.cases import EXAMPLES
@@ -252,6 +252,29 @@ def test_subjects_without_a_key_are_asked_for_by_both() -> None:
         with pytest.raises(MissingSubject):
             masker.mask_batch(records, Nobody(core))
     assert {*asked["python"]} == {*asked["native"]} != set()
+
+
+def test_a_batch_is_given_once_and_only_if_each_step_ended() -> None:
+    """Else what was masked before would be missing from it, and counted all the same."""
+
+    class Ends(BaseException):
+        pass
+
+    class Ending:
+        def key(self, *_: object) -> bytes:
+            raise Ends
+
+    records = [each for each in CAPTURES["shop.jsonl"] if each.topic == "shop.crm.customers"]
+    masker = Both(PARTS).native
+    interrupted = masker.begin(records)
+    with pytest.raises(Ends):
+        interrupted.go_on(interrupted.left, Ending())
+    given = masker.begin(records)
+    given.go_on(given.left, NO_SUBJECTS)
+    given.batch()
+    for masking in (interrupted, given):
+        with pytest.raises(ValueError, match="did not end"):
+            masking.batch()
 
 
 # The guard
