@@ -72,7 +72,7 @@ class Intake:
     def held(self) -> int:
         """Bytes that were fetched and not taken, as the brokers sent them. aiokafka's own task asks, too, while it stops."""
         parts = (getattr(result, "_partition_records", None) for result in self._fetcher._records.values())
-        return sum(part._records.size_in_bytes() for part in parts if part is not None)
+        return sum(part._records.size_in_bytes() + _SPAN_BYTES * getattr(part, "left", 0) for part in parts if part is not None)
 
     @property
     def reassigning(self) -> bool:
@@ -190,6 +190,11 @@ class _Encoded:
     @property
     def more(self) -> bool:
         return self._fetched.more
+
+    @property
+    def left(self) -> int:
+        """How many records are not taken."""
+        return self._fetched.left
 
     def take(self, most_records: int, most_bytes: int) -> tuple[Sequence[Record], int]:
         """The next records, and their size in bytes."""

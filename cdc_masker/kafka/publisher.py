@@ -179,9 +179,10 @@ class Publisher:
     async def _send(self, topic: str, partition: int, rows: Sequence[Row]) -> list[asyncio.Future[Any]]:
         """Hands rows to the producer, and gives what tells that the brokers have them."""
         batches = map(_Encoded, rows.encode(self._largest)) if isinstance(rows, EncodedRows) else self._built(rows)
-        deliveries = [await self._producer.send_batch(batch, topic, partition=partition) for batch in batches]
-        for delivery in deliveries:
-            delivery.add_done_callback(_heard)
+        deliveries = []
+        for batch in batches:
+            deliveries.append(await self._producer.send_batch(batch, topic, partition=partition))
+            deliveries[-1].add_done_callback(_heard)
         return deliveries
 
     def _built(self, rows: Iterable[Row]) -> Iterator[Any]:

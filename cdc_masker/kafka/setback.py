@@ -5,8 +5,8 @@ log. To mask from there would publish records a second time. But records, entry 
 entries that follow the offset tell how far masking came.
 
 What always holds: that is believed only if the offset names an entry of this very chain, and the audit's last entry follows
-the one before it and is borne out by the masked copy, which ends with a record of that entry: rows that somebody added would
-have records passed over, and the partition is halted for them.
+the one before it and is borne out by the masked copy, which ends with the last record of that entry: rows that somebody
+added would have records passed over, and the partition is halted for them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 
 from cdc_masker.errors import TransientError
-from cdc_masker.events import AuditEntry, Fate
+from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import head_of
 from cdc_masker.kafka.checkpoints import Resumption, halted_by_audit
 from cdc_masker.kafka.hanging import after, last_masked
@@ -56,13 +56,18 @@ async def pass_over(
     if before is None or head_of(before) != audited.previous:
         raise halted_by_audit(*partition)
     masked = await last_masked(parts, partition, output, audited)
-    if not _published(audited) or masked is None or masked < audited.first_offset:
+    if masked is None or masked != _last_published(audited):
         raise halted_by_audit(*partition)
     log.warning(_SET_BACK, *partition, resumption.offset, audited.last_offset, code="offset_set_back")
     await publisher.move(*after(audited), commit=True)
     return Resumption(audited.last_offset + 1, audited.policy_version, head_of(audited))
 
 
-def _published(audited: AuditEntry) -> int:
-    """How many records of the batch are in the masked copy."""
-    return audited.counts[Fate.MASKED] + audited.counts[Fate.CONTROL]
+def _last_published(audited: AuditEntry) -> int | None:
+    """The offset of the batch's last record in the masked copy: the last one that is in no gap and has no note."""
+    gaps = {last: first for first, last in audited.gaps}
+    noted = {note.offset for note in audited.notes}
+    offset = audited.last_offset
+    while offset in gaps or offset in noted:
+        offset = gaps.get(offset, offset) - 1
+    return offset if offset >= audited.first_offset else None

@@ -51,6 +51,12 @@ impl Fetched {
         Some(Fetched { content, taken: 0, end, position: offset, more: true })
     }
 
+    /// How many records there may be.
+    #[getter]
+    fn left(&self) -> usize {
+        self.content.spans.len() - self.taken
+    }
+
     /// The next records, and their size: they end with the one that makes them `most_records` or `most_bytes`, which counts
     /// keys, values and headers, and `record_bytes` for each record. Of an answer
     /// that holds more than twice as much they are copies, so that a few records don't hold all of it.
@@ -112,6 +118,7 @@ fn read(bytes: &[u8], offset: i64, mut aborted: Vec<(i64, i64)>) -> Option<(Vec<
     }
     let below = spans.partition_point(|span| span.offset < offset);
     spans.drain(..below);
+    spans.shrink_to_fit();
     Some((spans, end?))
 }
 
