@@ -27,11 +27,10 @@ def test_a_worker_is_killed_in_the_middle_of_a_transaction(deploy: Deploy) -> No
     deployment.ready(survivor)
     deployment.ready(victim)
     until(lambda: [worker.lanes() for worker in (survivor, victim)] == [2, 2], 30)
-    deployment.produce(count, partitions=PARTITIONS)
-
-    left_open = kill_with_open_transaction(deployment, victim)
-    remaining = count - deployment.audited()
-    assert remaining > count // 10, "the kill came too late to prove anything"
+    with deployment.producing(count, partitions=PARTITIONS):
+        left_open = kill_with_open_transaction(deployment, victim)
+        remaining = count - deployment.audited()
+        assert remaining > count // 10, "the kill came too late to prove anything"
 
     deployment.start()
     expected = finish(deployment, count)
@@ -46,10 +45,10 @@ def test_a_zombie_publishes_nothing(deploy: Deploy) -> None:
     count = 100_000
     deployment = deploy(batch_records="1000")
     deployment.create(deployment.topic, PARTITIONS)
-    deployment.produce(count, partitions=PARTITIONS)
     zombie = deployment.start()
-    stop_with_open_transaction(deployment, zombie)
-    deployment.start()
+    with deployment.producing(count, partitions=PARTITIONS):
+        stop_with_open_transaction(deployment, zombie)
+        deployment.start()
     until(lambda: deployment.audited() == count, 60, lambda: f"{deployment.audited()} of {count}", every=0.5)
     zombie.process.send_signal(signal.SIGCONT)
     deployment.produce(1000, partitions=PARTITIONS, first=count)
