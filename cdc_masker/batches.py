@@ -13,11 +13,23 @@ from itertools import chain
 from typing import Protocol, runtime_checkable
 
 from cdc_masker import merkle
-from cdc_masker.events import Fate, Note, Outcome, Record, Treatment
+from cdc_masker.events import Fate, Note, Outcome, Treatment
 from cdc_masker.leaves import leaf_of
 from cdc_masker.methods import Subjects
 
-__all__ = ["Encoded", "EncodedRows", "MaskedBatch", "Masking", "Misfit", "Row", "gathered", "misfits_of", "notes_of", "row_of"]
+__all__ = [
+    "Encoded",
+    "EncodedRows",
+    "MaskedBatch",
+    "Masking",
+    "Misfit",
+    "Row",
+    "counted",
+    "gathered",
+    "misfits_of",
+    "notes_of",
+    "row_of",
+]
 
 Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 """A masked record as it is published: timestamp in ms since the epoch, key, value, headers."""
@@ -71,11 +83,6 @@ class Masking(Protocol):
     """A batch that is being masked. `ahead` comes first, then `go_on` until nothing is left, then `batch`."""
 
     @property
-    def records(self) -> Sequence[Record]:
-        """The records of the batch."""
-        ...
-
-    @property
     def left(self) -> Sequence[int]:
         """The places of the records that have no outcome yet."""
         ...
@@ -97,14 +104,24 @@ class Masking(Protocol):
 
 def gathered(outcomes: Sequence[Outcome]) -> MaskedBatch:
     """The batch of records with these outcomes, which are of one partition and in its order."""
+    fates, treatments, misfits = counted(outcomes)
     return MaskedBatch(
         offsets=tuple([one.offset for one in outcomes]),
         rows=tuple([row_of(one) for one in outcomes if one.published]),
         root=merkle.root([merkle.leaf_hash(leaf_of(one)) for one in outcomes]),
         notes=notes_of(outcomes),
-        fates=Counter([one.fate for one in outcomes]),
-        treatments=Counter(chain.from_iterable([one.treatments for one in outcomes])),
-        misfits=Counter(chain.from_iterable([misfits_of(one) for one in outcomes if one.misfits])),
+        fates=fates,
+        treatments=treatments,
+        misfits=misfits,
+    )
+
+
+def counted(outcomes: Sequence[Outcome]) -> tuple[Counter[Fate], Counter[Treatment], Counter[Misfit]]:
+    """What `MaskedBatch` counts: fates, treatments and misfits."""
+    return (
+        Counter([one.fate for one in outcomes]),
+        Counter(chain.from_iterable([one.treatments for one in outcomes])),
+        Counter(chain.from_iterable([misfits_of(one) for one in outcomes if one.misfits])),
     )
 
 

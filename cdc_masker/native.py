@@ -10,9 +10,8 @@ has for it, and what it can't compute itself it asks the plan's own function for
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from itertools import chain, groupby
+from itertools import groupby
 from operator import itemgetter
 
 import msgspec
@@ -20,7 +19,7 @@ import orjson
 from cdc_masker_native import Cell, Core, Fetched, Masking, Records, Row
 
 from cdc_masker import merkle
-from cdc_masker.batches import MaskedBatch, misfits_of, notes_of, row_of
+from cdc_masker.batches import MaskedBatch, counted, notes_of, row_of
 from cdc_masker.engine import RowPlan
 from cdc_masker.envelope import Key
 from cdc_masker.errors import InputError
@@ -92,7 +91,7 @@ class _ByBoth:
 
     def __init__(self, masking: Masking, records: Sequence[Record], by_python: ByPython) -> None:
         self._masking = masking
-        self.records = records
+        self._records = records
         self._by_python = by_python
         self._left: dict[int, None] = dict.fromkeys(range(len(records)))
         self._rest: list[tuple[int, Outcome]] = []
@@ -106,7 +105,7 @@ class _ByBoth:
 
     def go_on(self, places: Sequence[int], subjects: Subjects) -> None:
         others = self._masking.go_on(places, subjects)
-        outcomes = self._by_python([self.records[place] for place in others], subjects) if others else []
+        outcomes = self._by_python([self._records[place] for place in others], subjects) if others else []
         missing = []
         for place, outcome in zip(others, outcomes, strict=True):
             if outcome is None:
@@ -123,12 +122,10 @@ class _ByBoth:
     def batch(self) -> MaskedBatch:
         offsets, rows, root, treatments, misfits = self._masking.finish()
         rest = [outcome for _, outcome in sorted(self._rest, key=itemgetter(0))]
-        fates = Counter([outcome.fate for outcome in rest])
+        fates, treated, told = counted(rest)
         fates[Fate.MASKED] += len(offsets) - len(rest)
-        treated = Counter(chain.from_iterable([outcome.treatments for outcome in rest]))
         for treatment, count in treatments:
             treated[treatment] += count
-        told = Counter(chain.from_iterable([misfits_of(outcome) for outcome in rest if outcome.misfits]))
         told.update((treatment.table, *misfit) for treatment, found in misfits for misfit in found)
         return MaskedBatch(
             offsets=tuple(offsets), rows=rows, root=root, notes=notes_of(rest), fates=+fates, treatments=treated, misfits=told

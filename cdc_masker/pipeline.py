@@ -292,7 +292,7 @@ class _ByPython:
     def __init__(
         self, records: Sequence[Record], mask: Callable[[Iterable[Record], Subjects], Sequence[Outcome | None]]
     ) -> None:
-        self.records = records
+        self._records = records
         self._mask = mask
         self._outcomes: list[Outcome | None] = [None] * len(records)
 
@@ -304,7 +304,7 @@ class _ByPython:
         """Python's core holds up other threads whatever it does."""
 
     def go_on(self, places: Sequence[int], subjects: Subjects) -> None:
-        outcomes = self._mask([self.records[place] for place in places], subjects)
+        outcomes = self._mask([self._records[place] for place in places], subjects)
         for place, outcome in zip(places, outcomes, strict=True):
             self._outcomes[place] = outcome
         if None in outcomes:

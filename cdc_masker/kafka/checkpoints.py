@@ -75,6 +75,11 @@ class Resumption:
     policy: int
     head: str
 
+    @classmethod
+    def after(cls, audited: AuditEntry) -> Resumption:
+        """Behind the last entry of the audit."""
+        return cls(audited.last_offset + 1, audited.policy_version, head_of(audited))
+
 
 def resume(
     topic: str,
@@ -133,7 +138,7 @@ def position(
             raise halted_by_incarnation(topic, partition)
         return Resumption(committed.offset, checkpoint.policy, checkpoint.head)
     if audited is not None:
-        return Resumption(audited.last_offset + 1, audited.policy_version, head_of(audited))
+        return Resumption.after(audited)
     if masked_before:
         # Neither the group nor the audit of this incarnation knows it, and yet somebody masked into this copy.
         raise halted_by_incarnation(topic, partition)

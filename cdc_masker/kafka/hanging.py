@@ -45,11 +45,9 @@ async def end_hanging(parts: Parts, partition: TopicPartition, publisher: Publis
     except UnstableOffset:  # still, though `publisher` has settled what a coordinator knows of
         pass
     log.warning(_HANGS, *partition, code="unstable_offset")
-    source = (await parts.topics.sources()).get(partition.topic)
-    if source is None:
-        raise TransientError(f"topic {partition.topic} is gone")
+    incarnation = await parts.topics.incarnation(partition.topic)
     await parts.lag.settle()  # what was committed before the fence is in PostgreSQL after this
-    audited = await parts.audit.last(parts.settings.generation, source.incarnation, *partition)
+    audited = await parts.audit.last(parts.settings.generation, incarnation, *partition)
     if audited is None:
         await publisher.move(0, "", commit=False)  # nothing was committed, so neither was the offset
         return True

@@ -118,19 +118,17 @@ async def _find(
 ) -> tuple[str, Resumption, bool]:
     """The incarnation, where to go on in it, and whether the audit ends there."""
     committed = (await parts.cluster.committed(parts.settings.group, [partition])).get(partition)
-    source = (await parts.topics.sources()).get(partition.topic)
-    if source is None:
-        raise TransientError(f"topic {partition.topic} is gone")
+    incarnation = await parts.topics.incarnation(partition.topic)
     if committed is None:
         await parts.lag.settle()  # what was published before the fence is in PostgreSQL after this
-    audited = await parts.audit.last(parts.settings.generation, source.incarnation, *partition)
+    audited = await parts.audit.last(parts.settings.generation, incarnation, *partition)
     masked_before = False
     if committed is None and audited is None:
         masked_before = await parts.cluster.has_records(TopicPartition(output.topic, partition.partition))
     earliest, end = await parts.cluster.bounds(partition)
     resumption = resume(
         *partition,
-        incarnation=source.incarnation,
+        incarnation=incarnation,
         committed=committed,
         audited=audited,
         masked_before=masked_before,
@@ -138,9 +136,9 @@ async def _find(
         end=end,
     )
     if audited is not None and audited.last_offset >= resumption.offset:
-        resumption = await pass_over(parts, partition, publisher, output, resumption, log)
+        resumption = await pass_over(parts, partition, incarnation, publisher, output, resumption, log)
     compared = check_head(*partition, resumption=resumption, audited=audited)
-    return source.incarnation, resumption, compared
+    return incarnation, resumption, compared
 
 
 def _backoff() -> Iterable[float]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from aiokafka import TopicPartition
 
-from cdc_masker.errors import TransientError
 from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import head_of
 from cdc_masker.kafka.checkpoints import Resumption, halted_by_audit
@@ -34,6 +33,7 @@ _SET_BACK = (
 async def pass_over(
     parts: Parts,
     partition: TopicPartition,
+    incarnation: str,
     publisher: Publisher,
     output: Output,
     resumption: Resumption,
@@ -43,10 +43,7 @@ async def pass_over(
 
     Raises `PartitionHalted` unless audit and masked copy agree on it, and as `Publisher.move` does.
     """
-    source = (await parts.topics.sources()).get(partition.topic)
-    if source is None:
-        raise TransientError(f"topic {partition.topic} is gone")
-    chain = parts.settings.generation, source.incarnation, partition.topic, partition.partition
+    chain = parts.settings.generation, incarnation, partition.topic, partition.partition
     await parts.lag.settle()  # what was committed before the fence is in PostgreSQL after this
     named = await parts.audit.ending_at(*chain, resumption.offset - 1)
     audited = await parts.audit.last(*chain)
@@ -60,7 +57,7 @@ async def pass_over(
         raise halted_by_audit(*partition)
     log.warning(_SET_BACK, *partition, resumption.offset, audited.last_offset, code="offset_set_back")
     await publisher.move(*after(audited), commit=True)
-    return Resumption(audited.last_offset + 1, audited.policy_version, head_of(audited))
+    return Resumption.after(audited)
 
 
 def _last_published(audited: AuditEntry) -> int | None:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from aiokafka.errors import KafkaError
 
-from cdc_masker.errors import SetupError
+from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.together import Together, unless_error
 from cdc_masker.kafka.wire import Topic
@@ -59,6 +59,13 @@ class Topics:
         """The topics that are to be masked now, by name."""
         found = await self._cluster.topics()
         return {name: topic for name, topic in found.items() if self._settings.is_source(name)}
+
+    async def incarnation(self, topic: str) -> str:
+        """The id of one of them. Raises `TransientError` when there is none of that name, and `KafkaError`."""
+        found = (await self.sources()).get(topic)
+        if found is None:
+            raise TransientError(f"topic {topic} is gone")
+        return found.incarnation
 
     async def ensure_own(self) -> None:
         """Makes or checks the audit and the quarantine topic. Raises `SetupError` and `KafkaError`."""

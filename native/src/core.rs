@@ -10,15 +10,12 @@ use crate::looks::{Looks, Recent};
 use crate::plans::RowPlan;
 use crate::record::{Masked, Work};
 use crate::records::{Raw, Records};
-use crate::rows::{Published, Rows};
+use crate::rows::{Published, Row, Rows};
 use crate::stop::Stop;
-use crate::wire;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyTuple};
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Masks records under one policy.
@@ -82,9 +79,6 @@ struct Done {
 
 type Finished<'py> = (Vec<i64>, Rows, Bound<'py, PyBytes>, Vec<(Py<PyAny>, usize)>, Vec<(Py<PyAny>, Py<PyTuple>)>);
 
-/// A row: timestamp, key, value and headers.
-type Filled = (i64, Option<PyBackedBytes>, Option<PyBackedBytes>, Vec<(PyBackedStr, Option<PyBackedBytes>)>);
-
 #[pymethods]
 impl Masking {
     #[new]
@@ -107,12 +101,9 @@ impl Masking {
 
     /// Fills in what Python published of a record: nothing without a row.
     #[pyo3(signature = (place, leaf, row))]
-    fn fill(&self, place: usize, leaf: [u8; 32], row: Option<Filled>) -> PyResult<()> {
+    fn fill(&self, place: usize, leaf: [u8; 32], row: Option<Row>) -> PyResult<()> {
         let mut done = self.done();
-        let published = row.map(|(timestamp, key, value, headers)| {
-            let headers: Vec<_> = headers.iter().map(|(name, content)| (name.as_bytes(), content.as_deref())).collect();
-            Published { timestamp, tail: tail(&mut done.arena, key.as_deref(), value.as_deref(), &headers) }
-        });
+        let published = row.map(|row| Published::of(row, &mut done.arena));
         let filled = done.records.get_mut(place).ok_or_else(|| PyValueError::new_err("no such record"))?;
         *filled = Some((published, leaf));
         Ok(())
@@ -178,9 +169,9 @@ impl Done {
     fn keep(&mut self, place: usize, raw: &Raw<'_>, masked: Masked) {
         let headers: Vec<_> = masked.headers.iter().map(|(name, content)| (name.as_ref(), content.as_deref())).collect();
         let (key, value) = (masked.key.as_deref(), masked.value.as_deref());
-        let tail = tail(&mut self.arena, key, value, &headers);
+        let published = Published::write(&mut self.arena, raw.timestamp, key, value, &headers);
         if let Some(record) = self.records.get_mut(place) {
-            *record = Some((Some(Published { timestamp: raw.timestamp, tail }), masked.leaf));
+            *record = Some((Some(published), masked.leaf));
         }
         if let (Some(misfits), Some(first)) = (masked.misfits, masked.plans.first()) {
             self.misfits.push((Arc::clone(first), misfits));
@@ -192,11 +183,4 @@ impl Done {
             }
         }
     }
-}
-
-/// Writes a record's tail, and tells where it stands.
-fn tail(arena: &mut Vec<u8>, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&[u8], Option<&[u8]>)]) -> Range<usize> {
-    let start = arena.len();
-    wire::tail(arena, key, value, headers);
-    start..arena.len()
 }

@@ -4,6 +4,7 @@
 //! writes it again, but for its row images. So the text around the images is copied.
 
 use crate::json::{Member, Scanner};
+use crate::wire::require;
 
 /// What stands before the schema in a text that embeds one, and between that and the payload.
 pub const SCHEMA: &[u8] = b"{\"schema\":";
@@ -134,12 +135,4 @@ fn optional_integer(scanner: &mut Scanner) -> Option<()> {
         scanner.integer()?;
     }
     Some(())
-}
-
-fn require(holds: bool) -> Option<()> {
-    if holds {
-        Some(())
-    } else {
-        None
-    }
 }

@@ -58,8 +58,8 @@ impl Fetched {
     }
 
     /// The next records, and their size: they end with the one that makes them `most_records` or `most_bytes`, which counts
-    /// keys, values and headers, and `record_bytes` for each record. Of an answer
-    /// that holds more than twice as much they are copies, so that a few records don't hold all of it.
+    /// keys, values and headers, and `record_bytes` for each record. Of an answer that holds more than twice as much they are
+    /// copies, so that a few records don't hold all of it.
     fn take(
         &mut self,
         py: Python<'_>,

@@ -20,6 +20,27 @@ pub struct Published {
     pub tail: Range<usize>,
 }
 
+impl Published {
+    /// Writes a record behind those that are in the arena.
+    pub fn write(
+        arena: &mut Vec<u8>,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&[u8], Option<&[u8]>)],
+    ) -> Self {
+        let start = arena.len();
+        wire::tail(arena, key, value, headers);
+        Published { timestamp, tail: start..arena.len() }
+    }
+
+    /// Writes a row of Python's there.
+    pub fn of((timestamp, key, value, headers): Row, arena: &mut Vec<u8>) -> Self {
+        let headers: Vec<_> = headers.iter().map(|(name, content)| (name.as_bytes(), content.as_deref())).collect();
+        Self::write(arena, timestamp, key.as_deref(), value.as_deref(), &headers)
+    }
+}
+
 /// Masked records to publish, in their order.
 #[pyclass(frozen, sequence, module = "cdc_masker_native")]
 pub struct Rows {
@@ -36,8 +57,8 @@ pub struct Encoded {
     size: usize,
 }
 
-/// Timestamp, key, value and headers.
-type Row = (i64, Option<PyBackedBytes>, Option<PyBackedBytes>, Vec<(PyBackedStr, Option<PyBackedBytes>)>);
+/// Timestamp, key, value and headers, as Python has them.
+pub type Row = (i64, Option<PyBackedBytes>, Option<PyBackedBytes>, Vec<(PyBackedStr, Option<PyBackedBytes>)>);
 
 #[pymethods]
 impl Rows {
@@ -48,12 +69,8 @@ impl Rows {
         let mut published = Vec::with_capacity(rows.len());
         for row in rows.iter() {
             // What Python says of a row that is none may hold a part of it.
-            let row: Row = row.extract().map_err(|_| PyValueError::new_err("not a row"))?;
-            let (timestamp, key, value, headers) = row;
-            let headers: Vec<_> = headers.iter().map(|(name, content)| (name.as_bytes(), content.as_deref())).collect();
-            let start = arena.len();
-            wire::tail(&mut arena, key.as_deref(), value.as_deref(), &headers);
-            published.push(Published { timestamp, tail: start..arena.len() });
+            let row = row.extract().map_err(|_| PyValueError::new_err("not a row"))?;
+            published.push(Published::of(row, &mut arena));
         }
         Ok(Rows { arena, rows: published })
     }

@@ -11,9 +11,9 @@ from cdc_masker.kafka.intake import Intake
 from cdc_masker.settings import load
 
 
-def consumer(plan: tuple[Any, ...], *, held: int, closed: bool) -> Any:
+def consumer(plan: tuple[Any, ...], *, held: int, closed: bool, **part: int) -> Any:
     """As much of aiokafka's consumer as an intake looks at."""
-    records = SimpleNamespace(_partition_records=SimpleNamespace(_records=SimpleNamespace(size_in_bytes=lambda: held)))
+    records = SimpleNamespace(_partition_records=SimpleNamespace(_records=SimpleNamespace(size_in_bytes=lambda: held), **part))
     fetcher = SimpleNamespace(_get_actions_per_node=lambda _: plan, _records={"p": records}, _closed=closed)
     return SimpleNamespace(_fetcher=fetcher, _closed=closed, assignment=set, paused=set, pause=list, resume=list)
 
@@ -27,3 +27,10 @@ def test_no_more_is_fetched_than_there_is_room_for(held: int, fetches: list[str]
     intake.fetch_for({"p"}, 100)
     ours._closed = ours._fetcher._closed = closed
     assert ours._fetcher._get_actions_per_node(None) == (fetches, "and", "more")
+
+
+@pytest.mark.parametrize(("left", "fetches"), [(0, ["a fetch"]), (1, [])])
+def test_what_is_kept_beside_the_bytes_of_small_records_takes_room(left: int, fetches: list[str]) -> None:
+    ours = consumer((["a fetch"],), held=10, closed=False, left=left)
+    Intake(load(), ours).fetch_for({"p"}, 100)
+    assert ours._fetcher._get_actions_per_node(None) == (fetches,)
