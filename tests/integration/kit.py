@@ -12,11 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -262,16 +260,6 @@ class Deployment:
     ) -> None:
         """Writes events, in turn to each partition; aborted ones take offsets that no masked record may have."""
         asyncio.run(self._produce(count, topic or self.topic, partitions, first, abort, transactional, make))
-
-    @contextmanager
-    def producing(self, count: int, *, partitions: int) -> Iterator[None]:
-        """Writes events meanwhile: workers have masked what was there before by the time that somebody looks at them."""
-        writing = threading.Thread(target=lambda: self.produce(count, partitions=partitions))
-        writing.start()
-        try:
-            yield
-        finally:
-            writing.join()
 
     async def _produce(
         self, count: int, topic: str, partitions: int, first: int, abort: bool, transactional: bool, make: Any

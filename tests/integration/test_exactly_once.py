@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
 
 from cdc_masker.stack import Stack
+from tests.chaos.fleet import Fleet
 from tests.integration.exactness import assert_covered, assert_exactly_once
 from tests.integration.kit import Deployment, Worker, until
-from tests.integration.transactions import open_partitions, open_transaction
+from tests.integration.transactions import open_transaction, stop_in_transaction
 
 pytestmark = pytest.mark.stack
 
@@ -23,19 +23,18 @@ def test_a_worker_is_killed_in_the_middle_of_a_transaction(deploy: Deploy) -> No
     count = 200_000
     deployment = deploy(batch_records="1000")
     deployment.create(deployment.topic, PARTITIONS)
-    survivor, victim = deployment.start(), deployment.start()
-    deployment.ready(survivor)
-    deployment.ready(victim)
-    until(lambda: [worker.lanes() for worker in (survivor, victim)] == [2, 2], 30)
-    with deployment.producing(count, partitions=PARTITIONS):
-        left_open = kill_with_open_transaction(deployment, victim)
-        remaining = count - deployment.audited()
-        assert remaining > count // 10, "the kill came too late to prove anything"
+    fleet = Fleet(deployment, 2, {})
+    survivor, victim = fleet.start(), fleet.start()
+    until(lambda: [member.worker.lanes() for member in (survivor, victim)] == [2, 2], 60)
+    deployment.ready(victim.worker)
+    stop_in_transaction(deployment, victim, lambda: deployment.produce(count, partitions=PARTITIONS))
+    victim.worker.kill()
+    remaining = count - deployment.audited()
+    assert remaining > count // 10, "the kill came too late to prove anything"
 
     deployment.start()
     expected = finish(deployment, count)
     everything = deployment.records(deployment.masked_topic(), isolation="read_uncommitted")
-    assert left_open
     assert len(everything) > count, "what the transaction that was open at the kill had written is not in the log"
     assert_covered(deployment.audit(), expected)
     until(lambda: covered_rows(deployment) == count, 20, lambda: f"{covered_rows(deployment)} of {count} in PostgreSQL")
@@ -45,10 +44,10 @@ def test_a_zombie_publishes_nothing(deploy: Deploy) -> None:
     count = 100_000
     deployment = deploy(batch_records="1000")
     deployment.create(deployment.topic, PARTITIONS)
-    zombie = deployment.start()
-    with deployment.producing(count, partitions=PARTITIONS):
-        stop_with_open_transaction(deployment, zombie)
-        deployment.start()
+    member = Fleet(deployment, 1, {}).start()
+    zombie = deployment.ready(member.worker)
+    stop_in_transaction(deployment, member, lambda: deployment.produce(count, partitions=PARTITIONS))
+    deployment.start()
     until(lambda: deployment.audited() == count, 60, lambda: f"{deployment.audited()} of {count}", every=0.5)
     zombie.process.send_signal(signal.SIGCONT)
     deployment.produce(1000, partitions=PARTITIONS, first=count)
@@ -129,30 +128,6 @@ def finish(deployment: Deployment, count: int, *, seconds: float = 60) -> dict[i
     expected = dict.fromkeys(range(PARTITIONS), count // PARTITIONS)
     assert_exactly_once(deployment.masked(), expected)
     return expected
-
-
-def stop_with_open_transaction(deployment: Deployment, worker: Worker) -> set[int]:
-    """Stops a worker (SIGSTOP) at a moment when a transaction of it is open; gives the output partitions of these."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if not open_partitions(deployment):
-            continue
-        worker.process.send_signal(signal.SIGSTOP)
-        before = open_partitions(deployment)
-        if before:
-            time.sleep(0.5)  # another worker's transactions move on meanwhile, those of the stopped one do not
-            still = {partition for partition, at in open_partitions(deployment).items() if before.get(partition) == at}
-            if still:
-                return still
-        worker.process.send_signal(signal.SIGCONT)
-    raise AssertionError("no transaction was open at any look")
-
-
-def kill_with_open_transaction(deployment: Deployment, worker: Worker) -> set[int]:
-    """Kills a worker (SIGKILL) while a transaction of it is open; gives the output partitions of these."""
-    left_open = stop_with_open_transaction(deployment, worker)
-    worker.kill()
-    return left_open
 
 
 def covered_rows(deployment: Deployment) -> int:

@@ -15,12 +15,14 @@ import pytest
 from cdc_masker.evidence import encode_entry
 from cdc_masker.kafka.failing import EXIT_FAILED
 from cdc_masker.stack import Stack
+from tests.chaos.fleet import Fleet
 from tests.entries import entry
 from tests.integration.exactness import assert_covered, assert_exactly_once
 from tests.integration.kit import CANARY, Deployment, Worker, until
-from tests.integration.test_exactly_once import PARTITIONS, stop_with_open_transaction
+from tests.integration.test_exactly_once import PARTITIONS
 from tests.integration.test_traces import FAULTY, poison
 from tests.integration.test_worker import remake
+from tests.integration.transactions import stop_in_transaction
 
 pytestmark = pytest.mark.stack
 
@@ -189,19 +191,18 @@ def test_a_worker_that_is_told_to_stop_hands_over_at_once(deploy: Deploy) -> Non
     count = 60_000
     deployment = deploy(batch_records="500", session_timeout="24")
     deployment.create(deployment.topic, PARTITIONS)
-    survivor, leaver = deployment.start(), deployment.start()
-    for worker in (survivor, leaver):
-        deployment.ready(worker)
+    fleet = Fleet(deployment, 2, {})
+    members = fleet.start(), fleet.start()
+    survivor, leaver = [deployment.ready(member.worker) for member in members]
     until(lambda: [worker.lanes() for worker in (survivor, leaver)] == [2, 2], 30)
-    with deployment.producing(count, partitions=PARTITIONS):
-        assert stop_with_open_transaction(deployment, leaver)
-        left = count - deployment.audited()
-        leaver.process.send_signal(signal.SIGTERM)
-        asked = time.monotonic()
-        leaver.process.send_signal(signal.SIGCONT)
-        assert leaver.process.wait(10) == 0
-        until(lambda: survivor.lanes() == PARTITIONS and survivor.page("ready")[0] == 200, 20, survivor.log.read_text)
-        assert time.monotonic() - asked < 24
+    stop_in_transaction(deployment, members[1], lambda: deployment.produce(count, partitions=PARTITIONS))
+    left = count - deployment.audited()
+    leaver.process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    leaver.process.send_signal(signal.SIGCONT)
+    assert leaver.process.wait(10) == 0
+    until(lambda: survivor.lanes() == PARTITIONS and survivor.page("ready")[0] == 200, 20, survivor.log.read_text)
+    assert time.monotonic() - asked < 24
     assert "ends its transaction" not in leaver.log.read_text()
     assert left > 0, "there was nothing left to hand over"
     until(lambda: deployment.audited() == count, 60, survivor.log.read_text, every=0.5)

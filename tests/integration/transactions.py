@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from tests.integration.kit import Deployment
+from cdc_masker.kafka.steps import Step
+from tests.chaos.fleet import Member
+from tests.integration.kit import Deployment, until
 from tests.kafka import partitions_of
 
 
@@ -52,3 +54,11 @@ def open_partitions(deployment: Deployment) -> dict[int, int]:
 
     written, stable = asyncio.run(ends("read_uncommitted")), asyncio.run(ends("read_committed"))
     return {partition: stable[partition] for partition, end in written.items() if stable[partition] < end}
+
+
+def stop_in_transaction(deployment: Deployment, member: Member, produce: Callable[[], None]) -> None:
+    """Stops a worker (SIGSTOP) in its third batch of what `produce` writes, all of which is written and not committed."""
+    member.arm(Step.CONFIRMED, 3)
+    produce()
+    until(lambda: member.stopped, 30, member.worker.log.read_text)
+    assert open_partitions(deployment)
