@@ -7,8 +7,10 @@ cluster takes too long.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -90,9 +92,19 @@ class Cluster:
 
         What is behind the oldest open transaction, whoever began it, is not to be seen even if it was committed: see `end`.
         """
-        first = await _bounded(self._reader.beginning_offsets([partition]))
-        end = await _bounded(self._reader.end_offsets([partition]))
-        return first[partition], end[partition]
+        return (await self.bounds_of_each([partition]))[partition]
+
+    async def bounds_of_each(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """The `bounds` of many."""
+        first = await _bounded(self._reader.beginning_offsets(partitions))
+        end = await _bounded(self._reader.end_offsets(partitions))
+        return {partition: (first[partition], end[partition]) for partition in partitions}
+
+    async def offsets_at(self, time: datetime, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset of the first record of that time or later; partitions without one are left out."""
+        since = dict.fromkeys(partitions, math.ceil(time.timestamp() * 1000))
+        found = await _bounded(self._reader.offsets_for_times(since))
+        return {partition: at.offset for partition, at in found.items() if at is not None}
 
     async def ends(self, topics: Iterable[str]) -> dict[Log, int]:
         """The end of each partition of these topics, open transactions included. Topics that are not there are left out."""

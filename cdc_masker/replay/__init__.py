@@ -1,0 +1,6 @@
+"""Replays: masking chosen raw topics once more, from a place on, as a generation of their own.
+
+places      what `--from` and `--to` say         weaker      whether a policy may be used for it
+planning    what a replay would be               sampling    what is learnt from a few of its records
+running     its workers                          progress    how far they came
+"""
