@@ -5,6 +5,7 @@
 //! core's own. What always holds: a record is published once, by the step that could mask all of it.
 
 use crate::asking::Asking;
+use crate::guard::Images;
 use crate::leaf;
 use crate::looks::{Looks, Recent};
 use crate::plans::RowPlan;
@@ -34,6 +35,7 @@ pub struct Core {
     pub unchanged: Vec<Vec<u8>>,
     pub most_bytes: usize,
     pub guard_every: i64,
+    pub images: Images,
 }
 
 #[pymethods]
@@ -53,7 +55,8 @@ impl Core {
         guard_every: i64,
     ) -> Self {
         let looks = Looks::new(teacher);
-        Core { looks, context, header, made_by, headers, excluded, unchanged, most_bytes: max_record_bytes, guard_every }
+        let (most_bytes, images) = (max_record_bytes, Images::new());
+        Core { looks, context, header, made_by, headers, excluded, unchanged, most_bytes, guard_every, images }
     }
 }
 

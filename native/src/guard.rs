@@ -30,8 +30,18 @@ pub struct Column<'a> {
 /// A JSON text of so many bytes does not stand somewhere else by chance.
 const LONG: usize = 16;
 
-/// The names of row images.
-const IMAGES: [&[u8]; 2] = [b"before", b"after"];
+/// Finds where a row image may begin. In a box, since finders are aligned as Python aligns none of its objects.
+pub struct Images(Box<[memmem::Finder<'static>; 2]>);
+
+impl Images {
+    pub fn new() -> Self {
+        Images(Box::new([memmem::Finder::new(b"\"before\":"), memmem::Finder::new(b"\"after\":")]))
+    }
+
+    fn any_in(&self, text: &[u8]) -> bool {
+        self.0.iter().any(|image| image.find(text).is_some())
+    }
+}
 
 const SAYS_NOTHING: [&[u8]; 18] = [
     b"null",
@@ -62,18 +72,22 @@ const MARKERS: [&[u8]; 4] = [
 
 /// Whether the masked record may show what it must not. `value` is the masked value, in which the text of `schema` is embedded
 /// where there is one; `around` are the key and the values of headers. `rows` are in the order in which they stand in it.
-pub fn suspects(value: &[u8], schema: Option<&[u8]>, around: &[&[u8]], rows: &[Raw]) -> bool {
+pub fn suspects(images: &Images, value: &[u8], schema: Option<&[u8]>, around: &[&[u8]], rows: &[Raw]) -> bool {
     let payload = match schema {
         None => Some(value),
         Some(schema) => unwrapped(value, schema),
     };
-    payload.and_then(|payload| look(payload, around, rows)).is_none()
+    payload.and_then(|payload| look(images, payload, around, rows)).is_none()
 }
 
 /// Nothing, if anything is to be suspected.
-fn look(payload: &[u8], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
+fn look(images: &Images, payload: &[u8], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
     let mut reader = Reader { rest: payload };
-    let mut everything = around.join(&b'\n');
+    let mut everything = Vec::with_capacity(payload.len());
+    for part in around {
+        everything.extend_from_slice(part);
+        everything.push(b'\n');
+    }
     let mut long = Vec::new();
     let mut before = b"{";
     for row in rows {
@@ -87,9 +101,7 @@ fn look(payload: &[u8], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
             if !dropped {
                 reader.take(before)?;
                 before = b",";
-                if reader.name()? != *name {
-                    return None; // not the row that was meant
-                }
+                reader.named(name)?; // else it is not the row that was meant
                 masked = Some(reader.value()?);
             }
             let expected = match expected {
@@ -97,8 +109,8 @@ fn look(payload: &[u8], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
                 None => continue, // as Rust 1.63 has no let-else
             };
             if let Some(masked) = masked {
-                everything.push(b'\n');
                 everything.extend_from_slice(masked);
+                everything.push(b'\n');
             }
             if SAYS_NOTHING.contains(text) || expected.constant.as_deref() == Some(*text) {
                 continue;
@@ -124,7 +136,7 @@ fn look(payload: &[u8], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
         before = b",";
     }
     let rest = reader.rest.strip_prefix(b",\"after\":null").unwrap_or(reader.rest);
-    if !rest.starts_with(b",\"") || IMAGES.iter().any(|image| names(rest, image)) {
+    if !rest.starts_with(b",\"") || images.any_in(rest) {
         return None; // it goes on as no event does, or with another row than those that were looked at
     }
     let seen = Seen::of(&everything);
@@ -138,13 +150,17 @@ fn look(payload: &[u8], around: &[&[u8]], rows: &[Raw]) -> Option<()> {
     }
 }
 
-/// Which runs of four bytes stand in a text, give or take a few: most texts that are not in it are told apart by their first.
-struct Seen([u64; 128]);
+/// Which runs of `RUN` bytes stand at every `STEP`th place of a text, give or take a few. Of `STEP` runs that follow each other
+/// in a text one stands at such a place, so most contents that are not in the text are told by their first runs.
+struct Seen([u64; 64]);
+
+const RUN: usize = 4;
+const STEP: usize = 8;
 
 impl Seen {
     fn of(text: &[u8]) -> Self {
-        let mut seen = Seen([0; 128]);
-        for run in text.windows(4) {
+        let mut seen = Seen([0; 64]);
+        for run in text.windows(RUN).step_by(STEP) {
             let (word, bit) = Self::place(run);
             if let Some(word) = seen.0.get_mut(word) {
                 *word |= bit;
@@ -153,30 +169,23 @@ impl Seen {
         seen
     }
 
-    fn may_hold(&self, text: &[u8]) -> bool {
-        text.chunks_exact(4).all(|run| {
+    /// Whether a content of at least `RUN + STEP - 1` bytes may stand in the text.
+    fn may_hold(&self, content: &[u8]) -> bool {
+        content.windows(RUN).take(STEP).any(|run| {
             let (word, bit) = Self::place(run);
             self.0.get(word).map_or(true, |word| word & bit != 0)
         })
     }
 
     fn place(run: &[u8]) -> (usize, u64) {
-        let run = <[u8; 4]>::try_from(run).map_or(0, u32::from_le_bytes);
-        let hash = run.wrapping_mul(0x9E37_79B1) >> 19; // 13 bits
+        let run = <[u8; RUN]>::try_from(run).map_or(0, u32::from_le_bytes);
+        let hash = run.wrapping_mul(0x9E37_79B1) >> 20; // 12 bits
         ((hash >> 6) as usize, 1 << (hash & 63))
     }
 }
 
 fn is_marker(text: &[u8]) -> bool {
     MARKERS.iter().any(|marker| memmem::find(text, marker).is_some())
-}
-
-/// Whether a member of that name may stand in a text.
-fn names(text: &[u8], place: &[u8]) -> bool {
-    let is_name = |at: usize| {
-        at > 0 && text.get(at - 1) == Some(&b'"') && text.get(at + place.len()..at + place.len() + 2) == Some(b"\":")
-    };
-    memmem::find_iter(text, place).any(is_name)
 }
 
 fn unwrapped<'a>(value: &'a [u8], schema: &[u8]) -> Option<&'a [u8]> {
@@ -200,6 +209,13 @@ impl<'a> Reader<'a> {
         let name = self.until(closing_quote(self.rest)?)?;
         self.take(b"\":")?;
         Some(name)
+    }
+
+    /// Takes the name of a member, which has to be this one.
+    fn named(&mut self, name: &[u8]) -> Option<()> {
+        self.take(b"\"")?;
+        self.take(name)?;
+        self.take(b"\":")
     }
 
     /// The text of a value.

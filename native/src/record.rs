@@ -248,7 +248,7 @@ impl<'a, 'c, 'py> Work<'a, 'c, 'py> {
         if let (Some((value, schema, rows)), false) = (shown, passed_over) {
             let mut beside = vec![key.as_deref().unwrap_or(b"")];
             beside.extend(named.iter().map(|(_, content)| content.unwrap_or(b"")));
-            require(!guard::suspects(value, schema, &beside, &rows))?;
+            require(!guard::suspects(&core.images, value, schema, &beside, &rows))?;
         }
         let leaf = leaf::hash(self.raw.offset, self.raw.timestamp, key.as_deref(), value, &named);
         let misfits = self.functions.misfits()?;
