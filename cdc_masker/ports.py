@@ -1,7 +1,7 @@
 """What the shell needs from the world, as small protocols.
 
-Each has one real implementation (`cdc_masker.catalog`, `cdc_masker.keys`) and one in memory (`cdc_masker.testing`), and
-both pass the same contract tests in `tests/contract`.
+Each has one real implementation (`cdc_masker.catalog`, `cdc_masker.keys`) and, but for `ReplayStore`, one in memory
+(`cdc_masker.testing`), and both pass the same contract tests in `tests/contract`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from cdc_masker.events import AuditEntry
@@ -20,6 +20,7 @@ from cdc_masker.subjects import Asked, Held, Log, News, Standing, SubjectName
 __all__ = [
     "AuditStore",
     "Awaited",
+    "Cutover",
     "ErasureStore",
     "Generation",
     "GenerationStore",
@@ -28,6 +29,9 @@ __all__ = [
     "Quarantined",
     "Receipt",
     "ReceiptStore",
+    "Replay",
+    "ReplayStore",
+    "Stretch",
     "SubjectStore",
     "Unreadable",
 ]
@@ -70,6 +74,87 @@ class GenerationStore(Protocol):
 
         Whoever registers the same ones at once gets the same answer.
         """
+        ...
+
+
+class Stretch(NamedTuple):
+    """A partition of a replay: its records from `start` to before `end`."""
+
+    topic: str
+    partition: int
+    incarnation: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """One generation that is made anew from raw topics.
+
+    Records up to the bound are masked under `policy_version`. `stays`: past its bound the generation goes on with what comes;
+    without, it ends there. `pattern`: the regular expression of its topics. Partitions that are in no stretch came later.
+    """
+
+    generation: int
+    policy_version: int
+    stays: bool
+    pattern: str
+    reason: str
+    created_at: datetime
+    created_by: str
+    state: Literal["running", "paused", "cancelled"]
+    stretches: tuple[Stretch, ...]
+
+
+class Cutover(NamedTuple):
+    """Where consumers of a partition go from generation `closes` to `generation`.
+
+    `last_source_offset` is the last one that the closed generation holds. Its copy ends before `old_position`, and what follows
+    begins in the other's copy at `new_position`.
+    """
+
+    topic: str
+    partition: int
+    generation: int
+    closes: int
+    last_source_offset: int
+    old_position: int
+    new_position: int
+
+
+class ReplayStore(Protocol):
+    """Replays, and how generations end. What changes something raises `SetupError` when that can't be, with the reason."""
+
+    async def find(self, generation: int) -> Replay | None:
+        """The replay that makes this generation, None if none does."""
+        ...
+
+    async def all(self) -> list[Replay]:
+        """All of them, oldest first."""
+        ...
+
+    async def begin(self, policy: Policy, *, stays: bool, pattern: str, reason: str, stretches: Sequence[Stretch]) -> Replay:
+        """Takes the next number, and registers the generation of each topic under `policy`, all or nothing."""
+        ...
+
+    async def tell(self, generation: int, kind: Literal["pause", "resume", "cancel"], reason: str) -> None:
+        """Tells a replay what to do. A cancelled one is told nothing more, and its topics' generations are cancelled."""
+        ...
+
+    async def close(self, generation: int, topics: Sequence[str], reason: str) -> None:
+        """Closes the live generation of topics that have a later one. One that is closed stays so."""
+        ...
+
+    async def cut(self, cutovers: Sequence[Cutover]) -> None:
+        """Stores where closed generations were cut over; what is there for a partition stays."""
+        ...
+
+    async def cutovers(self, generation: int) -> list[Cutover]:
+        """Those to this generation, in the order of topics, partitions and what they close."""
+        ...
+
+    async def retire(self, generation: int, topics: Sequence[str], reason: str) -> None:
+        """Retires the closed or cancelled generation of topics. One that is retired stays so."""
         ...
 
 

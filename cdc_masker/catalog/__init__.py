@@ -1,7 +1,7 @@
 """The catalog: policies, generations and audit rows in a PostgreSQL schema of their own.
 
 tables        the tables as values          database      address, TLS, pool, what refusals mean
-policies, generations, audit, subjects, receipts    the ports of `cdc_masker.ports` on it
+policies, generations, replays, audit, subjects, receipts    the ports of `cdc_masker.ports` on it
 chain         versions, verified            verifying     all of it, for people
 trail         the audit's rows, by chain  entries       the same by what they tell
 signatures    of versions                 guarding      what keeps rows from being changed
@@ -26,6 +26,7 @@ from cdc_masker.catalog.guarding import Guarding
 from cdc_masker.catalog.partitions import Partitions
 from cdc_masker.catalog.policies import PostgresPolicies
 from cdc_masker.catalog.receipts import PostgresReceipts
+from cdc_masker.catalog.replays import PostgresReplays
 from cdc_masker.catalog.retention import Retention
 from cdc_masker.catalog.signatures import PostgresSignatures
 from cdc_masker.catalog.subjects import PostgresErasures, PostgresSubjects
@@ -44,6 +45,7 @@ class Catalog:
 
     policies: PostgresPolicies
     generations: PostgresGenerations
+    replays: PostgresReplays
     audit: PostgresAudit
     subjects: PostgresSubjects
     erasures: PostgresErasures
@@ -69,6 +71,7 @@ async def open_catalog(settings: Settings) -> AsyncIterator[Catalog]:
         yield Catalog(
             policies=PostgresPolicies(database, key),
             generations=PostgresGenerations(database, settings.output_prefix),
+            replays=PostgresReplays(database, settings.output_prefix),
             audit=PostgresAudit(database),
             subjects=PostgresSubjects(database),
             erasures=PostgresErasures(database),

@@ -107,7 +107,8 @@ def _translated(error: BaseException, schema: str) -> CdcMaskerError:
     if state == "42501":
         return SetupError(
             f"the login in {_URL} lacks a privilege; grant it the role for its task: {schema}_worker, "
-            f"{schema}_migrator, {schema}_auditor, {schema}_retention, or {schema}_owner for `cdc-masker db upgrade`"
+            f"{schema}_migrator, {schema}_auditor, {schema}_operator, {schema}_retention, or {schema}_owner for "
+            "`cdc-masker db upgrade`"
         )
     if state.startswith(_TRANSIENT_CLASSES) or state == _READ_ONLY:
         return TransientError(f"PostgreSQL can't serve now (SQLSTATE {state}); its log says why")

@@ -11,13 +11,14 @@ import logging.config
 from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import RevisionStep
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from cdc_masker import plugins
 from cdc_masker.catalog.database import open_engine, refusals
 from cdc_masker.catalog.operations import SAID
-from cdc_masker.catalog.releases import DIALECT_URL, Releases
+from cdc_masker.catalog.releases import CATALOG_BRANCH, DIALECT_URL, Releases
 from cdc_masker.catalog.tables import in_schema, is_partition
 from cdc_masker.errors import CdcMaskerError, SetupError
 from cdc_masker.settings import PREFIX, Settings, load
@@ -77,11 +78,25 @@ def _migrate(schema: str, releases: Releases, **target: Connection | str | bool)
         on_version_apply=releases,
         **options,
     )
-    only_looks = context.get_context().opts.get("dont_mutate", False)
+    migration = context.get_context()
+    migration._migrations_fn = _tables_first(migration._migrations_fn)  # Alembic has no public way
+    only_looks = migration.opts.get("dont_mutate", False)
     with context.begin_transaction():
         if not only_looks:
             context.execute(_bootstrap(schema))
         context.run_migrations()
+
+
+def _tables_first(plan: Any) -> Any:
+    """The same steps, but where they go up those of the catalog's own tables first: policies meet the newest ones."""
+
+    def ordered(*arguments: Any) -> list[Any]:
+        steps = list(plan(*arguments))
+        if not all(isinstance(step, RevisionStep) and step.is_upgrade for step in steps):
+            return steps
+        return sorted(steps, key=lambda step: CATALOG_BRANCH not in step.revision.branch_labels)
+
+    return ordered
 
 
 def _bootstrap(schema: str) -> str:

@@ -15,7 +15,7 @@ __all__ = ["REFUSAL", "Function", "altered"]
 
 REFUSAL = "BEGIN\n  RAISE EXCEPTION '% of %: this table is append-only', TG_OP, TG_TABLE_NAME;\nEND"
 _NOTICE = "BEGIN\n  PERFORM pg_notify(TG_TABLE_SCHEMA, TG_TABLE_NAME);\n  RETURN NULL;\nEND"
-_STATEMENT = re.compile(r"^CREATE FUNCTION SCHEMA\.(\w+)\((.*?) AS \$\$(.*?)\$\$", re.DOTALL | re.MULTILINE)
+_STATEMENT = re.compile(r"^CREATE (OR REPLACE )?FUNCTION SCHEMA\.(\w+)\((.*?) AS \$\$(.*?)\$\$", re.DOTALL | re.MULTILINE)
 _SETTING = re.compile(r" SET (\w+) = '?(.+?)'?(?= SET |$)", re.MULTILINE)
 _SAFE = ("search_path=pg_catalog, pg_temp",)
 
@@ -38,9 +38,10 @@ def altered(schema: str, found: Iterable[Function]) -> list[str]:
 def _made(schema: str) -> set[Function]:
     owner = f"{schema}_owner"
     sources = "\n".join(file.read_text() for file in sorted(resources.path("migrations").glob("*.sql")))
-    made = {Function(name, body, False, _SAFE, owner) for name, body in (("refuse_change", REFUSAL), ("tell", _NOTICE))}
-    for name, head, body in _STATEMENT.findall(sources):
+    made = {name: Function(name, body, False, _SAFE, owner) for name, body in (("refuse_change", REFUSAL), ("tell", _NOTICE))}
+    statements = sorted(_STATEMENT.findall(sources), key=lambda found: bool(found[0]))  # what replaces another comes last
+    for _, name, head, body in statements:
         source = body.replace("SCHEMA.", f'"{schema}".').replace("GUARD.", f'"{schema}_guard".').strip()
         settings = tuple(f"{setting}={value}" for setting, value in _SETTING.findall(head))
-        made.add(Function(name, source, "SECURITY DEFINER" in head, settings, owner))
-    return made
+        made[name] = Function(name, source, "SECURITY DEFINER" in head, settings, owner)
+    return set(made.values())

@@ -59,7 +59,7 @@ _STRANGE = text("""
     SELECT 'trigger ' || tgname || ' on ' || relname
     FROM held JOIN pg_trigger ON tgrelid = held.oid JOIN pg_proc ON pg_proc.oid = tgfoid
     WHERE NOT tgisinternal
-      AND (tgname NOT IN ('append_only', 'append_only_truncate', 'tell') OR pronamespace <> relnamespace)
+      AND (tgname NOT IN ('append_only', 'append_only_truncate', 'tell', 'refuse_cancelled') OR pronamespace <> relnamespace)
     UNION ALL
     SELECT 'rule ' || rulename || ' on ' || relname FROM held JOIN pg_rewrite ON ev_class = held.oid
     UNION ALL
@@ -169,6 +169,9 @@ def _given(schema: str) -> set[tuple[str, str, str]]:
         },
         "auditor": {"EXECUTE": _LOOKS},
         "retention": {"EXECUTE": ("retire_audit",)},
+        "operator": {
+            "EXECUTE": ("begin_replay", "tell_replay", "close_generation", "record_cutovers", "retire_generation"),
+        },
         "owner": {"EXECUTE": ("make_audit_partitions", "retire_audit")},  # the guard's, which call the catalog's
         "migrator": {
             "INSERT": ("alembic_version",),

@@ -34,6 +34,7 @@ __all__ = [
     "METADATA",
     "audit_entry",
     "audit_note",
+    "cutover",
     "erasure",
     "erasure_offset",
     "erasure_subject",
@@ -44,6 +45,9 @@ __all__ = [
     "policy_signature",
     "policy_version",
     "receipt",
+    "replay",
+    "replay_event",
+    "replay_partition",
     "subject_key",
     "worker_presence",
 ]
@@ -130,7 +134,10 @@ generation = Table(
     CheckConstraint("generation > 0", name="counts_from_one"),
     CheckConstraint("key_epoch > 0", name="epoch_counts_from_one"),
 )
-"""The masked copies of each raw topic. `policy_version`: that of the worker which registered it; 0 is "nothing decided"."""
+"""The masked copies of each raw topic. `policy_version`: that of the worker which registered it; 0 is "nothing decided".
+
+`state`: `live`, then `closed` or `cancelled`, then `retired`; `migrations/replays.sql` changes it.
+"""
 
 audit_entry = Table(
     "audit_entry",
@@ -252,7 +259,66 @@ receipt = Table(
     Column("reason", Text, nullable=False),
     Column("detail", JSON, nullable=False),
 )
-"""What somebody did: `erase`, `reveal`, `destroy`, `weaken`, `retire`. `about`: a domain, column, key, version or month."""
+"""What somebody did: `erase`, `reveal`, `destroy`, `weaken`, `retire`; `close`, `cancel`, `retire-generation` a generation.
+
+`about`: a domain, column, key, version, month or generation.
+"""
+
+replay = Table(
+    "replay",
+    METADATA,
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("policy_version", BigInteger, ForeignKey("policy_version.version"), nullable=False),
+    Column("stays", Boolean, nullable=False),
+    Column("pattern", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_by", Text, nullable=False),
+    CheckConstraint("generation > 1", name="counts_from_two"),
+)
+"""One replay is one generation. `stays`: it goes on behind its bound. `pattern`: a regular expression of its topics."""
+
+replay_partition = Table(
+    "replay_partition",
+    METADATA,
+    Column("generation", Integer, ForeignKey("replay.generation"), primary_key=True, autoincrement=False),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("incarnation", Text, nullable=False),
+    Column("start_offset", BigInteger, nullable=False),
+    Column("end_offset", BigInteger, nullable=False),
+    CheckConstraint("start_offset >= 0 AND end_offset >= start_offset", name="offsets"),
+)
+"""Where a replay begins in a partition, and its bound there, which is exclusive."""
+
+replay_event = Table(
+    "replay_event",
+    METADATA,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("login", Text, nullable=False),
+    Column("generation", Integer, ForeignKey("replay.generation"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    CheckConstraint("kind IN ('pause', 'resume', 'cancel')", name="kind"),
+)
+"""What a replay was told; the newest tells its state, without any it runs."""
+
+cutover = Table(
+    "cutover",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("generation", Integer, ForeignKey("replay.generation"), primary_key=True, autoincrement=False),
+    Column("closes", Integer, primary_key=True, autoincrement=False),
+    Column("last_source_offset", BigInteger, nullable=False),
+    Column("old_position", BigInteger, nullable=False),
+    Column("new_position", BigInteger, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("login", Text, nullable=False),
+    CheckConstraint("closes < generation", name="closes_an_earlier_one"),
+)
+"""Where consumers go from generation `closes` of a partition to `generation`: from one position of its copy to another."""
 
 APPEND_ONLY = (
     "policy_version",
@@ -262,6 +328,10 @@ APPEND_ONLY = (
     "audit_note",
     "erasure_subject",
     "receipt",
+    "replay",
+    "replay_partition",
+    "replay_event",
+    "cutover",
 )
 
 

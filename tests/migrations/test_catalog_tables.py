@@ -111,6 +111,7 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
         "policy_signature": "policy_version",
         "erasure_subject": "erasure",
         "erasure_offset": "erasure",
+        "replay": "policy_version",
     }
     rows["subject_key"] = "('d', 1, 'x', 'y')"
     rows["erasure"] = "(1, 'why', now(), 'me', null)"
@@ -120,6 +121,13 @@ def test_a_catalog_that_was_used_does_not_go_down(settings: Settings, database: 
     rows["policy_rule"] = "(1, '*', 's', 't', 'c', '', false, null, 'null', '{}', false, false, false)"
     rows["policy_signature"] = "(1, 'k', now(), 's')"
     rows["audit_note"] = "(1, 'i', 't', 0, 0, 0, 0, 'quarantined', 'not_json', null, now())"
+    rows["replay"] = "(2, 1, true, 't', 'why', now(), 'me')"
+    rows["replay_partition"] = "(2, 't', 0, 'i', 0, 1)"
+    rows["replay_event"] = "(default, now(), 'me', 2, 'pause', 'why')"
+    rows["cutover"] = "('t', 0, 2, 1, 0, 1, 1, now(), 'me')"
+    if table in ("replay_partition", "replay_event", "cutover"):
+        query(database.dsn, f"INSERT INTO cdc_masker.policy_version VALUES {rows['policy_version']}")
+        needs[table] = "replay"
     for each in filter(None, (needs.get(table), table)):
         query(database.dsn, f"INSERT INTO cdc_masker.{each} VALUES {rows[each]}")
     with pytest.raises(SetupError, match=r"policy_rule|is not empty"):

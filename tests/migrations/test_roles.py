@@ -18,7 +18,8 @@ pytestmark = pytest.mark.stack
 
 SUBJECTS = ("subject_key", "erasure", "erasure_subject", "erasure_offset", "worker_presence", "receipt")
 READ_BY_WORKERS = ("policy_version", "policy_rule", "policy_signature", "generation", "audit_entry", "audit_note")
-TABLES = (*READ_BY_WORKERS, *SUBJECTS)
+REPLAYS = ("replay", "replay_partition", "replay_event", "cutover")
+TABLES = (*READ_BY_WORKERS, *SUBJECTS, *REPLAYS)
 ASKED = """'[{{"place": 0, "domain": "d", "epoch": 1, "name": "{name}", "candidate": "ff", "renew": false}}]'"""
 SUBJECT = """'[{{"domain": "d", "name": "{name}"}}]'"""
 WORKER_ID = "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'"
@@ -41,6 +42,10 @@ def filled(settings: Settings, database: Database, revisions: Revisions) -> Data
         f"SELECT cdc_masker.subject_keys({ASKED.format(name='bb')}, 't', 'i', 0, 1)",
         f"SELECT cdc_masker.worker_is_here({WORKER_ID}, 'w', null, 60)",
         "SELECT cdc_masker.write_receipt('reveal', 'r', 'why', '{}')",
+        "INSERT INTO cdc_masker.replay VALUES (2, 1, true, 't', 'why', now(), 'me')",
+        "INSERT INTO cdc_masker.replay_partition VALUES (2, 't', 0, 'i', 0, 1)",
+        "INSERT INTO cdc_masker.replay_event VALUES (default, now(), 'me', 2, 'pause', 'why')",
+        "INSERT INTO cdc_masker.cutover VALUES ('t', 0, 2, 1, 0, 1, 1, now(), 'me')",
         "SELECT 1",
     )
     return database
@@ -56,12 +61,13 @@ def test_rows_are_append_only_for_everybody(
 ) -> None:
     before = content(filled)
     columns = {"policy_rule": "method", "policy_signature": "signature", "audit_entry": "worker", "erasure_subject": "domain"}
+    columns |= {"replay_partition": "topic", "cutover": "login"}
     statements = (
         f"UPDATE cdc_masker.{table} SET {columns.get(table, 'reason')} = 'x'",
         f"DELETE FROM cdc_masker.{table}",
         f"TRUNCATE cdc_masker.{table} CASCADE",
     )
-    for role in ("worker", "migrator", "signer", "auditor", "custodian"):
+    for role in ("worker", "migrator", "signer", "auditor", "custodian", "operator"):
         for statement in statements:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 query(login(role), statement)
@@ -74,7 +80,7 @@ def test_rows_are_append_only_for_everybody(
 
 def test_the_worker_reads_policies_and_inserts_audit(filled: Database, login: Callable[[str], str]) -> None:
     worker = login("worker")
-    for table in READ_BY_WORKERS:
+    for table in (*READ_BY_WORKERS, *REPLAYS):
         assert query(worker, f"SELECT count(*) > 0 FROM cdc_masker.{table}") == [(True,)]
     query(worker, f"INSERT INTO cdc_masker.audit_entry VALUES {ENTRY.format(offset=1)}")
     query(worker, f"INSERT INTO cdc_masker.audit_note VALUES {NOTE.format(offset=1)}")
@@ -83,6 +89,7 @@ def test_the_worker_reads_policies_and_inserts_audit(filled: Database, login: Ca
         "INSERT INTO cdc_masker.policy_rule VALUES (1, '*', 's', 't', 'c', '', 'f', null, 'keep', '{}', 'f', 'f', 'f')",
         "SELECT cdc_masker.release_policy('{}', '', '')",
         "UPDATE cdc_masker.generation SET state = 'x'",
+        "SELECT cdc_masker.tell_replay(2, 'cancel', 'why')",
         "CREATE TABLE cdc_masker.mine ()",
         "DELETE FROM cdc_masker.alembic_version",
     ):
@@ -138,7 +145,7 @@ def test_the_custodian_erases_through_the_functions_only(filled: Database, login
     assert query(custodian, "SELECT encode(name, 'hex') FROM cdc_masker.subject_key") == []
     receipts = "SELECT kind, login LIKE 'custodian%', encode(subject, 'hex') FROM cdc_masker.receipt ORDER BY id DESC LIMIT 1"
     assert query(custodian, receipts) == [("erase", True, "aa")]
-    for kind in ("erase", "weaken"):
+    for kind in ("erase", "weaken", "close", "cancel", "retire-generation"):
         with pytest.raises(asyncpg.RaiseError, match="written with what it is about"):
             query(custodian, f"SELECT cdc_masker.write_receipt('{kind}', 'd', 'why', '{{}}')")
     for statement in (
@@ -174,7 +181,7 @@ def test_the_owner_cannot_log_in_and_others_see_nothing(filled: Database, unique
     can = query(filled.dsn, "SELECT rolname::text, rolcanlogin, rolsuper FROM pg_roles WHERE rolname ~ '^cdc_masker_'")
     assert sorted(can) == [
         (f"cdc_masker_{role}", False, False)
-        for role in ("auditor", "custodian", "migrator", "owner", "retention", "signer", "worker")
+        for role in ("auditor", "custodian", "migrator", "operator", "owner", "retention", "signer", "worker")
     ]
     stranger = unique("stranger")
     query(filled.dsn, f"CREATE ROLE {stranger} LOGIN PASSWORD 'pw'", "SELECT 1")
