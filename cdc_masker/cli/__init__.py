@@ -27,6 +27,8 @@ from cdc_masker.cli import (
     policy,
     policy_test,
     quarantine,
+    replay,
+    replay_file,
     reveal,
     review,
     sealing,
@@ -66,6 +68,8 @@ policy.app.command()(policy_test.test)
 policy.app.command()(policy_test.preview)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+replay.app.command("file")(replay_file.file)
+app.add_typer(replay.app, name="replay")
 app.add_typer(offsets.app, name="offsets")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(connector.app, name="connector")

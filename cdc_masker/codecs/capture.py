@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from cdc_masker.errors import CdcMaskerError
-from cdc_masker.events import Fate, Headers, Outcome, Record
+from cdc_masker.events import Count, Fate, Headers, Number, Outcome, Record, RecordTime
 
 __all__ = ["CaptureError", "decode_line", "encode_line", "encode_outcome"]
 
@@ -29,14 +29,13 @@ class _Binary(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _Bytes = str | _Binary | None
-_Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     topic: Annotated[str, msgspec.Meta(min_length=1)]
-    partition: _Natural
-    offset: _Natural
-    timestamp: int
+    partition: Number
+    offset: Count
+    timestamp: RecordTime
     headers: list[tuple[str, _Bytes]] = []
     key: _Bytes
     value: _Bytes

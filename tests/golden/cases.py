@@ -14,10 +14,11 @@ from cdc_masker.keys.keyring import RootKey
 from cdc_masker.pipeline import Masker
 from cdc_masker.policies import EMPTY, Policy
 
-__all__ = ["CASES", "EXAMPLES", "Case", "masked"]
+__all__ = ["CASES", "EXAMPLES", "KEYS", "Case", "masked"]
 
 _HERE = Path(__file__).resolve().parent
 EXAMPLES = _HERE.parent.parent / "examples"
+KEYS = Keyring.of([RootKey(id="golden", epoch=1, root=bytes(range(32)))])
 
 
 class Case(NamedTuple):
@@ -42,7 +43,7 @@ CASES = [
 def masked(case: Case) -> bytes:
     """The outcome lines of a case, with a key that is no secret."""
     policy = Policy.from_document((EXAMPLES / "shop-policy.json").read_bytes()) if case.with_policy else EMPTY
-    masker = Masker(policy, Keyring.of([RootKey(id="golden", epoch=1, root=bytes(range(32)))]))
+    masker = Masker(policy, KEYS)
     with case.capture.open("rb") as lines:
         return b"".join(encode_outcome(masker.mask(decode_line(line))) + b"\n" for line in lines)
 

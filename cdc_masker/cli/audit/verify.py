@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import msgspec
 import typer
 
 from cdc_masker import keys as key_sources
-from cdc_masker.cli.progress import progress
+from cdc_masker.cli.audit.reporting import Drawn, show, telling
 from cdc_masker.errors import SetupError
 from cdc_masker.settings import Settings, load
-
-if TYPE_CHECKING:
-    from cdc_masker.audit.anew import Masking
-    from cdc_masker.audit.findings import Report, Summary
 
 __all__ = ["Export", "Keys", "public_keys", "verify"]
 
@@ -33,9 +24,6 @@ Keys = Annotated[
 Export = Annotated[
     Path | None, typer.Option("--export", metavar="DIR", help="Where `audit retire` put the entries that it took.")
 ]
-
-_PRINTED = 50
-_TELL_SECONDS = 0.5
 
 
 def verify(
@@ -81,7 +69,7 @@ def verify(
     masking = None if keyring is None else Masking(keyring, sample, drawn)
     archive = None if export is None else Archive(export, report)
     began = 0 if since is None else int(since.replace(tzinfo=UTC).timestamp() * 1000)
-    with _telling() as tell:
+    with telling() as tell:
         asyncio.run(
             verify_all(
                 settings,
@@ -94,12 +82,7 @@ def verify(
                 tell=tell,
             )
         )
-    if as_json:
-        print(msgspec.json.format(msgspec.json.encode(_document(report, masking))).decode())
-    else:
-        _print(report, masking)
-    if report.total:
-        raise typer.Exit(1)
+    show(report, None if masking is None else Drawn(masking.share, masking.seed), as_json=as_json)
 
 
 def public_keys(settings: Settings, paths: list[Path] | None) -> list[bytes]:
@@ -109,57 +92,3 @@ def public_keys(settings: Settings, paths: list[Path] | None) -> list[bytes]:
     if not paths:
         raise SetupError("checkpoints are signed: name the public key of whoever signs them with --key")
     return [read_public_key(path) for path in paths]
-
-
-@contextmanager
-def _telling() -> Iterator[Callable[[str], None]]:
-    """Tells on a terminal, and not more often than people can read."""
-    if not sys.stderr.isatty():
-        yield lambda told: None
-        return
-    with progress() as tell:
-        next_time = 0.0
-
-        def now_and_then(told: str) -> None:
-            nonlocal next_time
-            if time.monotonic() >= next_time:
-                next_time = time.monotonic() + _TELL_SECONDS
-                tell(told)
-
-        yield now_and_then
-
-
-def _document(report: Report, masking: Masking | None) -> dict[str, object]:
-    chains = [
-        {**summary.chain._asdict(), **{name: value for name, value in msgspec.to_builtins(summary).items() if name != "chain"}}
-        for summary in _summaries(report)
-    ]
-    recomputed = None if masking is None else {"share": masking.share, "seed": masking.seed}
-    findings = msgspec.to_builtins(report.findings)
-    return {"findings": report.total, "first_findings": findings, "chains": chains, "recomputed": recomputed}
-
-
-def _print(report: Report, masking: Masking | None) -> None:
-    for summary in _summaries(report):
-        chain = summary.chain
-        print(f"{chain.topic}[{chain.partition}] generation {chain.generation}, topic id {chain.incarnation or 'unknown'}")
-        if summary.first_offset is not None:
-            print(
-                f"  {summary.entries:,} entries for offsets {summary.first_offset} to {summary.last_offset}, "
-                f"{summary.records:,} records, head {summary.head}"
-            )
-        if masking is not None:
-            print(f"  {summary.recomputed:,} records masked anew (share {masking.share:g}, seed {masking.seed})")
-        if summary.waiting:
-            print(f"  {summary.waiting:,} raw records wait to be masked")
-        for why, count in sorted(summary.unchecked.items()):
-            print(f"  not checked: {count:,} {why}")
-    for finding in report.findings[:_PRINTED]:
-        print(f"FINDING {finding}")
-    if report.total > _PRINTED:
-        print(f"… and {report.total - _PRINTED:,} more; --json names the first thousand")
-    print(f"{report.total:,} findings" if report.total else "the audit fits all that was looked at")
-
-
-def _summaries(report: Report) -> list[Summary]:
-    return [report.summaries[chain] for chain in sorted(report.summaries)]
