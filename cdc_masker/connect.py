@@ -40,6 +40,7 @@ def render(settings: Settings) -> dict[str, str]:
     """The connector's configuration. Options whose setting is empty are left out."""
     values = {name: str(value) for name, value in settings if isinstance(value, str | int)}
     values["with_schema"] = "true" if settings.connector_format == "json-schema" else "false"
+    values |= _channels(settings)
     template = json.loads((resources.path("connectors") / _TEMPLATE).read_text())
 
     def fill(option: str, text: str) -> str:
@@ -50,6 +51,24 @@ def render(settings: Settings) -> dict[str, str]:
 
     filled = {option: fill(option, text) for option, text in template.items()}
     return {option: text for option, text in filled.items() if text}
+
+
+def _channels(settings: Settings) -> dict[str, str]:
+    """What the template says of signals and notifications: nothing of the latter where there are none of the former."""
+    if settings.signal_topic and settings.kafka_security != "PLAINTEXT":
+        raise SetupError(
+            f"Debezium's own consumer of {PREFIX}SIGNAL_TOPIC would need credentials, and this configuration has no place for "
+            f"them; set {PREFIX}SIGNAL_TABLE instead"
+        )
+    by_table, by_topic = bool(settings.signal_table), bool(settings.signal_topic)
+    return {
+        "signal_channels": ",".join(["source"] * by_table + ["kafka"] * by_topic),
+        "signal_brokers": settings.kafka_brokers * by_topic,
+        "signal_group": f"{settings.connector_name}-signals" * by_topic,
+        "read_only": "true" * (by_topic and not by_table),
+        "notification_channels": "sink" * (by_table or by_topic),
+        "notification_topic": settings.notification_topic * (by_table or by_topic),
+    }
 
 
 @dataclass(frozen=True, slots=True)

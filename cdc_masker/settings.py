@@ -146,8 +146,17 @@ class Settings(BaseSettings):
     source_publication: Identifier = Field("cdc_masker", description="Name of the publication.")
     source_url: SecretStr | None = Field(
         None,
-        description="The same database for `cdc-masker policy draft` and `check`, as a role that may read: "
-        "postgresql://user:password@host:port/database?sslmode=verify-full.",
+        description="The same database for `cdc-masker policy draft`, `check` and `snapshot`, as a role that may read, and for "
+        "the last insert into the signal table: postgresql://user:password@host:port/database?sslmode=verify-full.",
+    )
+    signal_table: str = Field(
+        "",
+        pattern=r"^([^\s.,\"]+\.[^\s,\"]+)?$",
+        description="Debezium's signal table, schema.table, by which incremental snapshots are asked for; empty is none.",
+    )
+    signal_topic: TopicName = Field("", description="In place of a signal table: the signal topic; empty is none.")
+    notification_topic: TopicName = Field(
+        "debezium.notifications", min_length=1, description="Where Debezium tells of snapshots, where signals can be sent."
     )
 
     @field_validator("kafka_brokers")

@@ -33,6 +33,7 @@ from cdc_masker.cli import (
     review,
     sealing,
     settings,
+    snapshot,
     stack,
     worker,
 )
@@ -59,6 +60,7 @@ app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
 app.command("reveal")(reveal.reveal)
+app.command("snapshot")(snapshot.snapshot)
 keys.app.command("erase")(erase.erase)
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")

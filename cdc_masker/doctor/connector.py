@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cdc_masker.doctor.connections import any_remote
 from cdc_masker.doctor.findings import Finding, Severity
 from cdc_masker.settings import PREFIX
+from cdc_masker.snapshots import Lack
 
-__all__ = ["of_connector"]
+__all__ = ["of_connector", "of_lacks"]
 
 _ENCRYPTED = ("require", "verify-ca", "verify-full")
 
@@ -73,6 +74,12 @@ _OPTIONS = (
         "set it to filtered",
     ),
 )
+
+
+def of_lacks(lacks: Iterable[Lack]) -> Iterator[Finding]:
+    """What keeps incremental snapshots from working: nobody needs them until raw records expired, and then at once."""
+    for lack in lacks:
+        yield Finding(Severity.WARNING, *lack)
 
 
 def of_connector(options: Mapping[str, str] | None) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The way to the source database: one connection in one transaction that reads only, and sees one moment.
+"""The way to the source database: one connection in one transaction that sees one moment, and reads only unless asked to.
 
 What always holds: waiting is bounded, and an error tells the SQLSTATE and a remedy, never an address, a password, a value or
 the server's message, which may quote one.
@@ -27,20 +27,23 @@ _TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
 
 
 @asynccontextmanager
-async def open_source(settings: Settings) -> AsyncIterator[Any]:
-    """An asyncpg connection, in its transaction. Raises `SetupError` and `TransientError` for whatever the server refuses."""
+async def open_source(settings: Settings, *, writing: bool = False) -> AsyncIterator[Any]:
+    """An asyncpg connection, in its transaction, which is committed at the end.
+
+    Raises `SetupError` and `TransientError` for whatever the server refuses.
+    """
     if settings.source_url is None:
         raise SetupError(f"no source database is set; set {_URL} to postgresql://user:password@host:port/database")
     with _refusals():
-        connection = await _connect(settings.source_url.get_secret_value())
+        connection = await _connect(settings.source_url.get_secret_value(), writing)
         try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
+            async with connection.transaction(isolation="repeatable_read", readonly=not writing):
                 yield connection
         finally:
             await connection.close(timeout=_CONNECT_SECONDS)
 
 
-async def _connect(address: str) -> Any:
+async def _connect(address: str, writing: bool) -> Any:
     try:
         return await asyncpg.connect(
             address,
@@ -48,7 +51,7 @@ async def _connect(address: str) -> Any:
             command_timeout=_STATEMENT_SECONDS,
             server_settings={
                 "application_name": "cdc-masker",
-                "default_transaction_read_only": "on",
+                "default_transaction_read_only": "off" if writing else "on",
                 "search_path": "pg_catalog",  # so that names of types elsewhere come with their schema
             },
         )
