@@ -171,10 +171,15 @@ impl Seen {
 
     /// Whether a content of at least `RUN + STEP - 1` bytes may stand in the text.
     fn may_hold(&self, content: &[u8]) -> bool {
-        content.windows(RUN).take(STEP).any(|run| {
-            let (word, bit) = Self::place(run);
-            self.0.get(word).map_or(true, |word| word & bit != 0)
+        content.windows(RUN).zip(0..STEP).any(|(run, at)| {
+            // The next such place may lie in the content, too: a masked text often has the first characters of the raw one.
+            self.holds(run) && content.get(at + STEP..at + STEP + RUN).map_or(true, |next| self.holds(next))
         })
+    }
+
+    fn holds(&self, run: &[u8]) -> bool {
+        let (word, bit) = Self::place(run);
+        self.0.get(word).map_or(true, |word| word & bit != 0)
     }
 
     fn place(run: &[u8]) -> (usize, u64) {
