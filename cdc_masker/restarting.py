@@ -1,8 +1,8 @@
-"""A process that keeps a worker running: it starts one, and another when that ended because something failed.
+"""A process that keeps workers running: it starts each, and another when that ended because something failed.
 
-What always holds: there is one worker at a time; after each failure in a row the next start waits longer, so that a worker that
-can't run doesn't make its group rebalance again and again; a worker that stopped because it was told to, or that refused to
-start for what no restart can mend, is not started again; and it never outlives this process, however that ends.
+What always holds: there is one at a time in the place of each; after each failure in a row the next start waits longer, so that
+a worker that can't run doesn't make its group rebalance again and again; a worker that stopped because it was told to, or that
+refused to start for what no restart can mend, is not started again; and it never outlives this process, however that ends.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
-__all__ = ["Backoff", "command", "supervise"]
+__all__ = ["Backoff", "Supervision", "command", "supervise"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,45 +64,74 @@ def command(loglevel: str) -> list[str]:
     return [sys.executable, "-P", "-c", _RUN, loglevel]
 
 
-async def supervise(
-    command: Sequence[str],
-    *,
-    backoff: Backoff | None = None,
-    pause: Pause = pause,
-    clock: Callable[[], float] = time.monotonic,
-) -> int:
+class Supervision:
+    """Processes that are kept running until they end for good or are told to stop.
+
+    `backoff` makes that of each process.
+    """
+
+    def __init__(
+        self,
+        *,
+        backoff: Callable[[], Backoff] = Backoff,
+        pause: Pause = pause,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._backoff = backoff
+        self._pause = pause
+        self._clock = clock
+        self._running: set[Process] = set()
+        self._asked: list[int] = []
+        self._stop = asyncio.Event()
+
+    def listen(self) -> None:
+        """Hands SIGTERM and SIGINT on from now on, in the running loop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.ask, number)
+
+    def ask(self, number: int) -> None:
+        """Sends that signal to all processes, and starts none any more."""
+        self._asked.append(number)
+        self._stop.set()
+        for process in self._running:
+            _send(process, number)
+
+    async def keep(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+        """Runs the command again and again, in this environment or our own. Gives the code that it ended with for good."""
+        backoff = self._backoff()
+        while not self._stop.is_set():
+            began = self._clock()
+            code = await self._run(command, environment)
+            if -code in self._asked:
+                return 0  # it was told before it listened, so it had not begun
+            if self._stop.is_set() or code in _FINAL:
+                return code if code >= 0 else 128 - code
+            seconds = backoff.seconds(self._clock() - began)
+            logger.warning("the worker ended %s; the next one starts in %.1f s", _how(code), seconds)
+            await self._pause(self._stop, seconds)
+        return 0
+
+    async def _run(self, command: Sequence[str], environment: Mapping[str, str] | None) -> int:
+        process = await asyncio.create_subprocess_exec(*command, env=environment, preexec_fn=_bound_to(os.getpid()))
+        self._running.add(process)
+        for number in self._asked:  # what came while it was being started
+            _send(process, number)
+        try:
+            return await process.wait()
+        finally:
+            self._running.discard(process)
+
+
+async def supervise(command: Sequence[str], supervision: Supervision | None = None) -> int:
     """Runs the command until it ends for good, or until SIGTERM or SIGINT, which it hands on. Gives the code to exit with."""
-    backoff = backoff or Backoff()
-    worker: Process | None = None
-    asked: list[int] = []
-    stop = asyncio.Event()
+    supervision = supervision or Supervision()
+    supervision.listen()
+    return await supervision.keep(command)
 
-    def hand_on() -> None:
-        if worker is not None:
-            with suppress(ProcessLookupError):
-                for number in asked:
-                    worker.send_signal(number)
 
-    def ask(number: int) -> None:
-        asked.append(number)
-        stop.set()
-        hand_on()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ask, number)
-    while not stop.is_set():
-        began = clock()
-        worker = await asyncio.create_subprocess_exec(*command, preexec_fn=_bound_to(os.getpid()))
-        hand_on()  # what came while it was being started
-        code = await worker.wait()
-        if -code in asked:
-            return 0  # it was told before it listened, so it had not begun
-        if stop.is_set() or code in _FINAL:
-            return code if code >= 0 else 128 - code
-        seconds = backoff.seconds(clock() - began)
-        logger.warning("the worker ended %s; the next one starts in %.1f s", _how(code), seconds)
-        await pause(stop, seconds)
-    return 0
+def _send(process: Process, number: int) -> None:
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
 
 
 def _bound_to(supervisor: int) -> Callable[[], None]:

@@ -67,6 +67,16 @@ class PostgresPolicies:
                 raise PolicyError(f"version {version}", "is not in the catalog")
             return await self._read(version)
 
+    async def usable(self, version: int) -> Policy:
+        """A version that may be used. Raises as `at` does, and `PolicyError` when it lacks the signature that is asked for."""
+        policy = await self.at(version)
+        if self._key is not None and not self._chain.signed_by(version, self._key):
+            raise PolicyError(
+                f"version {version}",
+                f"is not signed with the key in {PREFIX}POLICY_KEY_FILE; sign it with `cdc-masker policy sign`",
+            )
+        return policy
+
     async def newest(self) -> Policy:
         """The version that was released last, signed or not. Raises as `at` does."""
         async with self._turn:

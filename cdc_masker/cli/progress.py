@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,19 +13,30 @@ __all__ = ["progress"]
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A function to tell what is being done."""
+def progress(every: float = 0.0) -> Iterator[Callable[[str], None]]:
+    """A function to tell what is being done. Lines come `every` so many seconds at most, and the last one at the end."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if console.is_terminal:
         with console.status("") as line:
             yield lambda told: line.update(Text(told))
         return
-    last = ""
+    printed, last, then = "", "", 0.0
+
+    def show(told: str) -> None:
+        nonlocal printed
+        if told != printed:
+            console.print(told, markup=False)
+        printed = told
 
     def tell(told: str) -> None:
-        nonlocal last
-        if told != last:
-            console.print(told, markup=False)
+        nonlocal last, then
         last = told
+        now = time.monotonic()
+        if now >= then:
+            then = now + every
+            show(told)
 
-    yield tell
+    try:
+        yield tell
+    finally:
+        show(last)

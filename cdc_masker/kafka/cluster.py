@@ -83,9 +83,14 @@ class Cluster:
     async def _all_topics(self, _wanted: Collection[None]) -> dict[None, dict[str, wire.Topic]]:
         return {None: await _bounded(wire.topics(self._admin._client))}  # aiokafka's admin shares it in no public way
 
-    async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, wire.Committed]:
-        """Committed offsets with their metadata; partitions without one are left out."""
-        return await _bounded(wire.committed(self._admin._client, group, partitions))
+    async def committed(
+        self, group: str, partitions: Iterable[TopicPartition], *, settled: bool = True
+    ) -> dict[TopicPartition, wire.Committed]:
+        """Committed offsets with their metadata; partitions without one are left out.
+
+        `UnstableOffset` tells that a transaction which moves one is open, unless it need not be `settled`.
+        """
+        return await _bounded(wire.committed(self._admin._client, group, partitions, settled=settled))
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """The first offset that the log still has, and the one after the last that a `read_committed` reader may see.

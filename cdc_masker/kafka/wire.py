@@ -157,12 +157,13 @@ class _OffsetFetchStruct(RequestStruct):  # type: ignore[misc]
 class _OffsetFetch(Request[_OffsetFetchStruct]):  # type: ignore[misc]
     API_KEY = 9
 
-    def __init__(self, group: str, partitions: Mapping[str, Sequence[int]]) -> None:
+    def __init__(self, group: str, partitions: Mapping[str, Sequence[int]], settled: bool) -> None:
         self._group = group
+        self._settled = settled
         self._topics: list[Any] = [(topic, numbers, {}) for topic, numbers in partitions.items()]
 
     def build(self, struct: type[_OffsetFetchStruct]) -> _OffsetFetchStruct:
-        return struct(self._group, self._topics, True, {})
+        return struct(self._group, self._topics, self._settled, {})
 
 
 async def topics(client: AIOKafkaClient) -> dict[str, Topic]:
@@ -176,17 +177,18 @@ async def topics(client: AIOKafkaClient) -> dict[str, Topic]:
 
 
 async def committed(
-    client: AIOKafkaClient, group: str, partitions: Iterable[TopicPartition]
+    client: AIOKafkaClient, group: str, partitions: Iterable[TopicPartition], *, settled: bool = True
 ) -> dict[TopicPartition, Committed]:
     """The group's committed offsets; a partition without one is not in the answer.
 
-    Raises `KafkaError`, among others (retriable) when a transaction that holds a newer offset is not settled yet.
+    Raises `KafkaError`, among others (retriable) when a transaction that holds a newer offset is not settled yet. Unless they
+    need to be `settled`, the offset from before it is told then.
     """
     by_topic: dict[str, list[int]] = defaultdict(list)
     for topic, partition in partitions:
         by_topic[topic].append(partition)
     node = await client.coordinator_lookup(CoordinationType.GROUP, group)
-    response = await client.send(node, _OffsetFetch(group, by_topic))
+    response = await client.send(node, _OffsetFetch(group, by_topic, settled))
     _check(response.error_code)
     found = {}
     for topic, answers, _tags in response.topics:

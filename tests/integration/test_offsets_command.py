@@ -31,8 +31,10 @@ T = TypeVar("T")
 class Forgetful(Cluster):
     """Kafka whose group was idle for too long."""
 
-    async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
-        return await super().committed(group if group.endswith(".audit") else f"{group}.never", partitions)
+    async def committed(
+        self, group: str, partitions: Iterable[TopicPartition], *, settled: bool = True
+    ) -> dict[TopicPartition, Committed]:
+        return await super().committed(group if group.endswith(".audit") else f"{group}.never", partitions, settled=settled)
 
 
 def accept(deployment: Deployment, *more: str) -> tuple[int, str, str]:

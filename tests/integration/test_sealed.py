@@ -138,6 +138,9 @@ async def test_where_a_key_is_set_the_newest_signed_version_is_in_force(
         assert (await catalog.policies.current()).version == 2
         assert caplog.messages == ["policy version 3 is not signed; version 2 is in force"]
         assert (await catalog.policies.newest()).version == 3
+        assert (await catalog.policies.usable(2)).version == 2
+        with pytest.raises(PolicyError, match="version 3: is not signed"):
+            await catalog.policies.usable(3)
         with pytest.raises(PolicyError, match="signed"):
             await catalog.policies.current(2)
         await sign(settings, key, 3)

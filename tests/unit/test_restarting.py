@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_masker.restarting import Backoff, supervise
+from cdc_masker.restarting import Backoff, Supervision, supervise
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -78,7 +78,9 @@ class Time:
 def run(ends: list[int], tmp_path: Path, time: Time) -> int:
     plan = tmp_path / "plan"
     plan.write_text(" ".join(map(str, ends)))
-    code = asyncio.run(supervise([*ENDS, str(plan)], backoff=Backoff(lambda: 1.0), pause=time.pause, clock=time))
+    code = asyncio.run(
+        supervise([*ENDS, str(plan)], Supervision(backoff=lambda: Backoff(lambda: 1.0), pause=time.pause, clock=time))
+    )
     assert plan.read_text() == "", "it was not started as often as it should"
     return code
 
@@ -146,7 +148,7 @@ def test_a_signal_ends_the_wait_for_the_next_start(tmp_path: Path) -> None:
 
     plan = tmp_path / "plan"
     plan.write_text("3 2")
-    assert asyncio.run(supervise([*ENDS, str(plan)], pause=pause)) == 0
+    assert asyncio.run(supervise([*ENDS, str(plan)], Supervision(pause=pause))) == 0
     assert plan.read_text() == "2", "another one was started"
 
 
