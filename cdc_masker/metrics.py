@@ -63,12 +63,15 @@ _columns: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a partition has come: `lag` offsets are not masked yet; `halted` is a code when somebody must act."""
+    """How far a partition has come: `lag` offsets are not masked yet; `halted` is a code when somebody must act, `done` one
+    when no more is masked.
+    """
 
     topic: str
     partition: int
     lag: int
     halted: str | None
+    done: str | None = None
 
 
 def count(entry: AuditEntry, *, seconds: float) -> None:
@@ -120,12 +123,20 @@ class _Partitions(Collector):
         halts = GaugeMetricFamily(
             "cdc_masker_partition_halted", "1 for a partition that waits for somebody.", labels=["topic", "partition", "code"]
         )
+        done = GaugeMetricFamily(
+            "cdc_masker_partition_done",
+            "1 for a partition that is masked no more: its replay came to its bound, or its generation ended.",
+            labels=["topic", "partition", "code"],
+        )
         for one in self._progress():
             lags.add_metric([one.topic, str(one.partition)], one.lag)
             if one.halted is not None:
                 halts.add_metric([one.topic, str(one.partition), one.halted], 1)
+            if one.done is not None:
+                done.add_metric([one.topic, str(one.partition), one.done], 1)
         yield lags
         yield halts
+        yield done
 
 
 class _Columns(Collector):

@@ -69,6 +69,10 @@ class GenerationStore(Protocol):
         """Those that are being made, or read, in the order of topics and numbers."""
         ...
 
+    async def ended(self, number: int) -> dict[str, str]:
+        """By raw topic, the state of its generation `number`, where that is not live any more."""
+        ...
+
     async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, Generation]:
         """By raw topic, its generation `number`; one that is not there yet begins under `policy`.
 

@@ -50,6 +50,9 @@ class MemoryGenerations:
     async def live(self) -> list[Generation]:
         return sorted(self._generations.values())
 
+    async def ended(self, number: int) -> dict[str, str]:
+        return {}
+
     async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, Generation]:
         began = {topic: Generation(topic, number, policy.key_epoch, policy.version) for topic in topics}
         return {topic: self._generations.setdefault((topic, number), each) for topic, each in began.items()}

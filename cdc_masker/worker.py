@@ -27,12 +27,13 @@ from faust.app.base import BootStrategy
 
 from cdc_masker import metrics
 from cdc_masker.catalog.notices import Notices
-from cdc_masker.errors import CdcMaskerError, TransientError
+from cdc_masker.errors import CdcMaskerError, SetupError, TransientError
 from cdc_masker.kafka import lines, starting
 from cdc_masker.kafka.auditing import AuditCopier
 from cdc_masker.kafka.failing import EXIT_FAILED, conceal, fail_stop
 from cdc_masker.kafka.gate import REASONS
 from cdc_masker.kafka.lanes import Lanes
+from cdc_masker.kafka.replays import PAUSED, Cancelled
 from cdc_masker.kafka.site import Site
 from cdc_masker.kafka.transport import BatchTransport
 from cdc_masker.kafka.watching import Watcher
@@ -163,6 +164,18 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             self._news.clear()
             await self._parts.maskers.refresh()
             self._parts.maskers.tell()
+            await self._look()
+
+    async def _look(self) -> None:
+        """Hears what became of the generation. While the catalog is away, of which others tell, what is known stands."""
+        try:
+            await self._parts.course.look()
+        except Cancelled as error:
+            await self._lanes.close()
+            _refuse(error)
+        except (TransientError, SetupError):
+            return
+        self._lanes.end(self._parts.course.ended)
 
     def _wake(self) -> None:
         self._news.set()
@@ -177,8 +190,8 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             return "partitions are being assigned or opened"
         if not self._parts.lag.bearable.is_set():
             return "the audit is too far behind"
-        closed = self._parts.maskers.gate.closed
-        return None if closed is None else REASONS[closed]
+        waits_for = self._parts.waits_for
+        return None if waits_for is None else {**REASONS, PAUSED: "the replay is paused"}[waits_for]
 
 
 async def _guarded(doing: str, task: Coroutine[Any, Any, None]) -> None:
@@ -207,7 +220,7 @@ def _age_of_this_process() -> float:
 def _refuse(error: CdcMaskerError) -> NoReturn:
     lines.say(str(error))
     code = EXIT_FAILED if isinstance(error, TransientError) else EXIT_REFUSED
-    os._exit(code)  # nothing has begun, and Faust would turn an exception into another code and a traceback
+    os._exit(code)  # nothing goes on, and Faust would turn an exception into another code and a traceback
 
 
 _app: MaskerApp | None = None

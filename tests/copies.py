@@ -102,6 +102,7 @@ class World:
     compacted: bool = False
     behind: bool = False
     copied: int = 0
+    span: tuple[int | None, int | None] = (None, None)
 
     @classmethod
     def make(cls, count: int = 60, batch: int = 10, partition: int = 0, generation: int = 1, **changes: Any) -> World:
@@ -172,7 +173,7 @@ class World:
             index = Index("cdc-masker.audit", settled=len(self.published), copied=self.copied)
             for at, value in enumerate(self.published):
                 index.add(at, value, report)
-        return Trail(self.chain, list(self.rows), index, self.position, self.told, self.retired, self.behind)
+        return Trail(self.chain, list(self.rows), index, self.position, self.told, self.retired, self.behind, *self.span)
 
     def find(self, *, recompute: Recompute | None = None, since: int = 0) -> Report:
         """What verifying it finds."""

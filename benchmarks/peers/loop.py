@@ -24,7 +24,8 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from cdc_masker.catalog.notices import Notices
 from cdc_masker.kafka import starting
 from cdc_masker.kafka.auditing import AuditCopier
-from cdc_masker.kafka.lanes import Batch, Lanes
+from cdc_masker.kafka.batch import Batch
+from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.transport import ConsumerThread
 from cdc_masker.settings import Settings, load

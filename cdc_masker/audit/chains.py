@@ -37,7 +37,8 @@ class Trail:
 
     `index` is None where the audit topic is not compared. `position` is what the committed offset says: up to where the log was
     masked, and the head there; None where there is none. `told` is what else tells of heads, and `retired` what retention took,
-    in the order of offsets. `behind`: rows are still on their way from the audit topic.
+    in the order of offsets. `behind`: rows are still on their way from the audit topic. A replay begins
+    at offset `start` of the log, and has its bound before `end`.
     """
 
     chain: Chain
@@ -47,6 +48,8 @@ class Trail:
     told: Sequence[Told] = ()
     retired: Sequence[Run] = ()
     behind: bool = False
+    start: int | None = None
+    end: int | None = None
 
 
 def walk(trail: Trail, catalogued: Catalogued, report: Report) -> Iterator[AuditEntry | Run]:
@@ -122,6 +125,8 @@ class _Walk:
             if entry.previous:
                 problem = "the chain's first entry names one before it, which is neither here nor in a receipt or an export"
                 self._found(Code.BEGINNING, at, problem)
+            if self._trail.start not in (None, at):
+                self._found(Code.BEGINNING, at, f"the chain begins here, and its replay at offset {self._trail.start}")
         else:
             if entry.previous != self._head:
                 self._found(Code.CHAIN, at, "it does not name the entry before it: one of the two was changed, or one is gone")
@@ -129,6 +134,8 @@ class _Walk:
                 self._found(Code.HOLE, self._next, f"no entry covers offsets {self._next} to {at - 1}")
             elif at < self._next:
                 self._found(Code.OVERLAP, at, f"offsets {at} to {min(entry.last_offset, self._next - 1)} are covered twice")
+        if self._trail.end is not None and entry.last_offset >= self._trail.end and entry.accepted is None:
+            self._found(Code.HEAD, at, f"it goes past the bound of its replay, {self._trail.end}")
         if self._closed:
             self._found(Code.ACCEPTED, at, "it comes after the entry that closed the chain")
         if entry.policy_version < self._policy_version:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka import TopicPartition
 
@@ -20,13 +20,16 @@ from cdc_masker.audit.records import RawLog
 from cdc_masker.audit.snapshot import AuditLog, Place, Selection, Snapshot, look
 from cdc_masker.audit.verifying import Copy, in_order, verify
 from cdc_masker.catalog import Catalog, open_catalog
-from cdc_masker.catalog.trail import PostgresTrail
+from cdc_masker.catalog.generations import LIVE
+from cdc_masker.catalog.trail import PostgresTrail, Registered
 from cdc_masker.events import AuditEntry
 from cdc_masker.exports import BadExport, Run
 from cdc_masker.heads import Chain, Heads
+from cdc_masker.kafka.batch import Span
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.partitions import PartitionReader, partition_reader
-from cdc_masker.ports import Unreadable
+from cdc_masker.kafka.replays import span_of
+from cdc_masker.ports import Replay, Unreadable
 from cdc_masker.settings import Settings
 
 __all__ = ["verify_all"]
@@ -64,6 +67,7 @@ async def verify_all(
             archive,
             await _retired(catalog.trail, report),
             await _catalogued(catalog.trail, snapshot, report),
+            {each.generation: each for each in await catalog.replays.all()},
             None if masking is None else Anew(settings, catalog, masking),
         )
         servers = _Servers(settings, catalog, cluster, raw, masked)
@@ -87,6 +91,7 @@ class _Beside:
     archive: Archive | None
     retired: Mapping[Chain, Sequence[Run]]
     catalogued: Catalogued
+    replays: Mapping[int, Replay]
     anew: Anew | None
 
 
@@ -145,8 +150,9 @@ class _Verifying:
         chains = in_order(found, self._successors(), newest, self._report) or [
             Chain(place.generation, place.topic, place.partition, newest)
         ]
-        raw = self._raw(place) if topic is not None and chains[-1].incarnation == newest else None
-        masked, settled = None, None
+        raw, masked, settled = None, None, None
+        if topic is not None and chains[-1].incarnation == newest:
+            raw = self._raw(place, self._left(chains[-1], registered))
         if registered is not None and place in snapshot.masked:
             partition, bounds = TopicPartition(registered.output_topic, place.partition), snapshot.masked[place]
             masked, settled = self._bridge.each(self._servers.masked.read(partition, bounds.first, bounds.end)), bounds.settled
@@ -169,7 +175,7 @@ class _Verifying:
         return {**exported, **stored}
 
     def _trail(self, chain: Chain, index: Index | None) -> Trail:
-        log, beside = self._snapshot.log, self._beside
+        log, beside, span = self._snapshot.log, self._beside, self._span(chain)
         told = [Told(name, heads.by_chain[chain]) for name, heads in beside.checkpoints if chain in heads.by_chain]
         return Trail(
             chain,
@@ -179,7 +185,17 @@ class _Verifying:
             told,
             beside.retired.get(chain, ()),
             behind=log is not None and log.behind,
+            start=span.start,
+            end=span.end,
         )
+
+    def _span(self, chain: Chain) -> Span:
+        """What of the raw log the chain has to cover."""
+        replay = self._beside.replays.get(chain.generation)
+        if replay is None:
+            return Span()
+        found = (each for each in replay.stretches if (each.topic, each.partition) == (chain.topic, chain.partition))
+        return span_of(replay, next(found, None), chain.incarnation)
 
     def _rows(self, chain: Chain) -> Iterator[AuditEntry | Unreadable]:
         """The rows that were there, and those up to the committed offset that came since; before them what was exported."""
@@ -188,9 +204,17 @@ class _Verifying:
         stored = self._bridge.each(self._servers.catalog.trail.rows(chain, through))
         return together(() if self._beside.archive is None else self._beside.archive.entries(chain), stored)
 
-    def _raw(self, place: Place) -> RawLog:
+    def _left(self, chain: Chain, registered: Registered | None) -> Span:
+        """What of the raw log can be covered by now or later: of a generation that ended, nothing more."""
+        span, position = self._span(chain), self._snapshot.positions.get(chain)
+        if registered is None or registered.state == LIVE or position is None:
+            return span
+        return replace(span, end=position.last_offset + 1)
+
+    def _raw(self, place: Place, span: Span) -> RawLog:
         partition = TopicPartition(place.topic, place.partition)
         first, end = self._bridge.wait(self._servers.cluster.bounds(partition))
+        first, end = max(first, span.start or 0), end if span.end is None else min(end, span.end)
         policy = self._bridge.wait(self._servers.cluster.settings_of(place.topic))["cleanup.policy"]
         records = self._bridge.each(self._servers.raw.read(partition, first, end))
         return RawLog(records, start=first, compacted="compact" in policy)

@@ -14,7 +14,7 @@ from cdc_masker.events import output_topic
 from cdc_masker.policies import Policy
 from cdc_masker.ports import Generation
 
-__all__ = ["PostgresGenerations"]
+__all__ = ["LIVE", "PostgresGenerations"]
 
 LIVE = "live"
 
@@ -33,6 +33,13 @@ class PostgresGenerations:
         wanted = select(*_COLUMNS).where(generation.c.state == LIVE).order_by(*_COLUMNS)
         async with self._database.transaction() as connection:
             return [Generation(*row) for row in await connection.execute(wanted)]
+
+    async def ended(self, number: int) -> dict[str, str]:
+        """By topic, the state of its generation `number`, where that is not live any more."""
+        wanted = select(generation.c.topic, generation.c.state)
+        wanted = wanted.where(generation.c.generation == number, generation.c.state != LIVE)
+        async with self._database.transaction() as connection:
+            return {row.topic: row.state for row in await connection.execute(wanted)}
 
     async def register(self, number: int, topics: Sequence[str], policy: Policy) -> dict[str, Generation]:
         """By raw topic, its generation `number`; one that is not there yet begins under `policy`.

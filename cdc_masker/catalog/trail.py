@@ -49,6 +49,7 @@ class Registered:
     output_topic: str
     policy_version: int
     key_epoch: int
+    state: str
 
 
 class PostgresTrail:
@@ -60,7 +61,7 @@ class PostgresTrail:
     async def generations(self) -> list[Registered]:
         """All that there ever were, in the order of topics and numbers."""
         table = generation.c
-        columns = (table.topic, table.generation, table.output_topic, table.policy_version, table.key_epoch)
+        columns = (table.topic, table.generation, table.output_topic, table.policy_version, table.key_epoch, table.state)
         async with self._database.transaction() as connection:
             return [Registered(*row) for row in await connection.execute(select(*columns).order_by(*columns[:2]))]
 

@@ -1,8 +1,8 @@
 """Where masking of a partition goes on, and what is stored with each committed offset so that this can be decided.
 
-What always holds: a position comes from the committed offset, else from the audit, else it is the start of the topic; it is
-never moved because it doesn't fit. A position that is not in the log any more, or that belongs to an earlier topic of the
-same name, halts the partition: going on would skip or repeat records without anybody knowing.
+What always holds: a position comes from the committed offset, else from the audit, else it is the start of the replay or of
+the topic; it is never moved because it doesn't fit. A position that is not in the log any more, or that belongs to an earlier
+topic of the same name, halts the partition: going on would skip or repeat records without anybody knowing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from cdc_masker.errors import SetupError
 from cdc_masker.events import AuditEntry
 from cdc_masker.evidence import head_of
+from cdc_masker.kafka.batch import Span
 from cdc_masker.kafka.wire import Committed
 
 __all__ = [
@@ -91,13 +92,27 @@ def resume(
     masked_before: bool,
     earliest: int,
     end: int,
+    span: Span = Span(),  # noqa: B008  # it is frozen
 ) -> Resumption:
-    """Decides where to go on in the log that holds the offsets from `earliest` to before `end`. For the rest see `position`."""
+    """Decides where to go on in the log that holds the offsets from `earliest` to before `end`. `span` is what of it is to be
+    masked; for the rest see `position`.
+    """
     resumption = position(
         topic, partition, incarnation=incarnation, committed=committed, audited=audited, masked_before=masked_before
     )
     if resumption is None:
-        return Resumption(earliest, 0, "")
+        start = earliest if span.start is None else span.start
+        if not earliest <= start <= end:
+            raise PartitionHalted(
+                topic,
+                partition,
+                "out_of_range",
+                f"its replay begins at offset {start}, but the log now holds {earliest} to {end}; cancel the replay, and begin "
+                "another from what is there",
+            )
+        return Resumption(start, 0, "")
+    if span.ends(resumption.offset):
+        return resumption  # nothing more is read, so it may have expired
     if not earliest <= resumption.offset <= end:
         raise PartitionHalted(
             topic,

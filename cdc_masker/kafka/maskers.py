@@ -3,6 +3,9 @@
 A worker makes one generation, whose keys are of one epoch: of versions that were released, only those of this epoch count. Its
 topics may have begun under different versions, and rows keep the shape in which their topic began.
 
+A replay masks under the version that it was begun with, its pin, up to its bound; but never weaker than the version in use:
+the pin is dropped as soon as that is stricter in anything.
+
 What always holds: a version is used only when it was verified (the source does that) and it compiles; the version in use is
 never replaced by an older one or by other content under the same number. A version that is refused leaves the one before in
 use; a catalog that doesn't verify stops all masking until it verifies again. Who masks a batch asks once for its masker and
@@ -17,6 +20,7 @@ from collections.abc import Iterable
 
 from cdc_masker import cores, metrics, plugins
 from cdc_masker.batches import MaskedBatch
+from cdc_masker.comparison import weakenings
 from cdc_masker.errors import CdcMaskerError, PolicyError, Reason, SetupError, TransientError, UnverifiedError
 from cdc_masker.events import Fate, Note
 from cdc_masker.evidence import LONGEST_NAME, MOST_COLUMNS, OTHERS
@@ -36,16 +40,20 @@ logger = logging.getLogger(__name__)
 
 
 class Maskers:
-    """Maskers under the policy in use, by the largest batch that their output takes and the version that it began under."""
+    """Maskers under the policy in use, or a replay's pin, by the largest batch that their output takes and the version that it
+    began under.
+    """
 
-    def __init__(self, settings: Settings, source: PolicySource, keys: Keys, policy: Policy) -> None:
+    def __init__(self, settings: Settings, source: PolicySource, keys: Keys, policy: Policy, pin: Policy | None = None) -> None:
         self._settings = settings
         self._source = source
         self._keys = keys
         self._known = plugins.methods(settings)
         self._native = cores.is_compiled(settings.core)
         self._policy = policy
+        self._pin = pin
         self._maskers: dict[tuple[int, int], Masker] = {}
+        self._pinned: dict[tuple[int, int], Masker] = {}
         self._beginnings = {EMPTY.version: EMPTY, policy.version: policy}
         self._news = asyncio.Event()
         self._closed: str | None = None
@@ -54,7 +62,11 @@ class Maskers:
         self._misfits: dict[tuple[str, str], set[str]] = {}
         self._quarantined: dict[tuple[str, int, Reason], tuple[Note, int]] = {}
         logger.info("masking with the %s core", "compiled" if self._native else "Python")
-        self.get(1 << 20, policy)  # so that a policy that does not compile is refused here
+        self.get(1 << 20, policy)  # so that a policy that does not compile, or lacks a key, is refused here
+        self._hold()
+        if self._pin is not None:
+            self._beginnings[self._pin.version] = self._pin
+            self.get(1 << 20, self._pin, pinned=True)
         metrics.POLICY_VERSION.set(policy.version)
         metrics.KEY_EPOCH.set(policy.key_epoch)
         metrics.GENERATION.set(settings.generation)
@@ -70,27 +82,28 @@ class Maskers:
             self._beginnings[version] = await self._source.at(version)
         return self._beginnings[version]
 
-    def get(self, largest: int, began: Policy) -> Masker:
+    def get(self, largest: int, began: Policy, *, pinned: bool = False) -> Masker:
         """The masker for topics whose record batches may have `largest` bytes and which began under that version, one that
-        `beginning` gave. Raises `PolicyError` when their rows can't keep its shape.
+        `beginning` gave; `pinned`: under the pin, while there is one. Raises `PolicyError` when rows can't keep its shape.
         """
+        policy, maskers = (self._policy, self._maskers) if self._pin is None or not pinned else (self._pin, self._pinned)
         wanted = largest, began.version
-        masker = self._maskers.get(wanted)
+        masker = maskers.get(wanted)
         if masker is None:
-            masker = self._maskers[wanted] = self._masker(self._policy, *wanted)
+            masker = maskers[wanted] = self._masker(policy, *wanted)
         return masker
 
     def undecided(self) -> dict[str, frozenset[str]]:
         """By topic, the columns seen under the policy in use that it does not decide."""
-        return _union(masker.undecided() for masker in self._maskers.values())
+        return _union(masker.undecided() for masker in self._all())
 
     def collapsed(self) -> dict[str, frozenset[str]]:
         """By topic, the key columns seen under the policy in use in which a constant stands."""
-        return _union(masker.collapsed() for masker in self._maskers.values())
+        return _union(masker.collapsed() for masker in self._all())
 
     def withheld(self) -> dict[str, frozenset[str]]:
         """By topic, the columns seen that are not masked as the policy in use says, since rows would get another shape."""
-        return _union(masker.withheld() for masker in self._maskers.values())
+        return _union(masker.withheld() for masker in self._all())
 
     def look(self, topic: str, batch: MaskedBatch) -> None:
         """Counts what people should hear of in a published batch: records that were quarantined, and values that were redacted
@@ -171,10 +184,29 @@ class Maskers:
         self._beginnings[policy.version] = policy
         maskers = {wanted: self._masker(policy, *wanted) for wanted in self._maskers}
         self._policy, self._maskers = policy, maskers
+        self._hold()
         self._news.set()
         self._news = asyncio.Event()
         metrics.POLICY_VERSION.set(policy.version)
         logger.info("policy version %d is in use", policy.version)
+
+    def _hold(self) -> None:
+        """Drops the pin unless the version in use is newer or the same, and stricter in nothing."""
+        if self._pin is None:
+            return
+        stricter = weakenings(self._policy, self._pin, self._pin.rules, self._known)
+        if self._pin.version > self._policy.version or stricter:
+            logger.warning(
+                "policy version %d, which the replay was begun with, is not used any more: version %d, which is in force, %s",
+                self._pin.version,
+                self._policy.version,
+                f"is stricter, at {stricter[0].place}" if stricter else "is older",
+            )
+            self._pin = None
+            self._pinned.clear()
+
+    def _all(self) -> list[Masker]:
+        return [*self._maskers.values(), *self._pinned.values()]
 
     def _refuse(self, error: CdcMaskerError) -> None:
         metrics.POLICIES_REFUSED.inc()

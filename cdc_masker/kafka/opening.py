@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 
 from cdc_masker.errors import TransientError, UnverifiedError
 from cdc_masker.kafka import steps
+from cdc_masker.kafka.batch import Span
 from cdc_masker.kafka.checkpoints import Resumption, check_epoch, check_head, halted_by_audit, resume
 from cdc_masker.kafka.hanging import end_hanging
 from cdc_masker.kafka.lines import PartitionLog
@@ -45,7 +46,8 @@ class Opened:
     """What a partition is masked with, and where that goes on.
 
     `largest` is the most bytes of a record batch that the output takes, `began` the policy whose shape its rows have,
-    `incarnation` the id of the source topic; `compared` tells whether all rows of the audit were there to compare.
+    `incarnation` the id of the source topic, `span` what of it is to be masked; `compared` tells whether all rows of the audit
+    were there to compare.
     """
 
     publisher: Publisher
@@ -53,6 +55,7 @@ class Opened:
     began: Policy
     incarnation: str
     resumption: Resumption
+    span: Span
     compared: bool
 
 
@@ -104,19 +107,19 @@ async def _open(parts: Parts, partition: TopicPartition, log: PartitionLog, *, h
             await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
         steps.reach(Step.FENCED)
         ended = hangs and await end_hanging(parts, partition, publisher, output, log)
-        incarnation, resumption, compared = await _find(parts, partition, publisher, output, log)
+        incarnation, resumption, span, compared = await _find(parts, partition, publisher, output, log)
         if ended and not compared:  # all rows were there before
             raise halted_by_audit(*partition)
     except BaseException:
         await publisher.stop()
         raise
-    return Opened(publisher, output.largest, began, incarnation, resumption, compared)
+    return Opened(publisher, output.largest, began, incarnation, resumption, span, compared)
 
 
 async def _find(
     parts: Parts, partition: TopicPartition, publisher: Publisher, output: Output, log: PartitionLog
-) -> tuple[str, Resumption, bool]:
-    """The incarnation, where to go on in it, and whether the audit ends there."""
+) -> tuple[str, Resumption, Span, bool]:
+    """The incarnation, where to go on in it, what of it is to be masked, and whether the audit ends there."""
     committed = (await parts.cluster.committed(parts.settings.group, [partition])).get(partition)
     incarnation = await parts.topics.incarnation(partition.topic)
     if committed is None:
@@ -125,6 +128,7 @@ async def _find(
     masked_before = False
     if committed is None and audited is None:
         masked_before = await parts.cluster.has_records(TopicPartition(output.topic, partition.partition))
+    span = parts.course.span(partition, incarnation, begun=committed is not None or audited is not None)
     earliest, end = await parts.cluster.bounds(partition)
     resumption = resume(
         *partition,
@@ -134,11 +138,12 @@ async def _find(
         masked_before=masked_before,
         earliest=earliest,
         end=end,
+        span=span,
     )
     if audited is not None and audited.last_offset >= resumption.offset:
         resumption = await pass_over(parts, partition, incarnation, publisher, output, resumption, log)
     compared = check_head(*partition, resumption=resumption, audited=audited)
-    return incarnation, resumption, compared
+    return incarnation, resumption, parts.course.after(resumption.policy, span), compared
 
 
 def _backoff() -> Iterable[float]:

@@ -10,6 +10,7 @@ from cdc_masker.kafka.auditing import AuditLag
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.presence import Presence
+from cdc_masker.kafka.replays import PAUSED, Course
 from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.ports import AuditStore, GenerationStore
@@ -29,6 +30,7 @@ class Parts:
     cluster: Cluster
     topics: Topics
     generations: GenerationStore
+    course: Course
     audit: AuditStore
     lag: AuditLag
     maskers: Maskers
@@ -39,8 +41,13 @@ class Parts:
 
     @property
     def masking(self) -> bool:
-        """Whether masking may go on: the audit is not too far behind, and the policy in use may be used."""
-        return self.lag.bearable.is_set() and not self.maskers.gate.closed
+        """Whether masking may go on: the audit is not too far behind, and nothing that people decide on is in the way."""
+        return self.lag.bearable.is_set() and not self.waits_for
+
+    @property
+    def waits_for(self) -> str | None:
+        """The code of what people decide on: the policy in use may not be used, or the replay is paused. None: it goes on."""
+        return self.maskers.gate.closed or (PAUSED if self.course.paused else None)
 
     def confirm(self) -> None:
         """Raises `Unconfirmed` when the policy in use may not be used any more."""
@@ -52,3 +59,4 @@ class Parts:
         while not self.masking:
             await self.lag.bearable.wait()
             await self.maskers.gate.opened()
+            await self.course.resumed()

@@ -26,6 +26,7 @@ from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.presence import Presence
+from cdc_masker.kafka.replays import Course
 from cdc_masker.kafka.rights import described
 from cdc_masker.kafka.subjects import SubjectKeys
 from cdc_masker.kafka.together import unless_error
@@ -65,9 +66,11 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     deadline = time.monotonic() + settings.startup_timeout * _WAITING_SHARE - seconds_gone
 
     catalog: Catalog = await resources.enter_async_context(open_catalog(settings))
-    policy = await _patiently("PostgreSQL", lambda: _policy(settings, catalog), deadline)
+    course = Course(settings.generation, catalog.generations, catalog.replays.find)
+    await _patiently("PostgreSQL", course.look, deadline)
+    policy, pin = await _patiently("PostgreSQL", lambda: _policies(settings, catalog, course), deadline)
     await _patiently("PostgreSQL", catalog.audit.check, deadline)
-    maskers = Maskers(settings, catalog.policies, keyring, policy)
+    maskers = Maskers(settings, catalog.policies, keyring, policy, pin)
 
     worker = settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"
     subjects = SubjectKeys(settings, catalog.subjects, keyring)
@@ -78,8 +81,8 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     cluster = Cluster(settings)
     resources.push_async_callback(cluster.close)
     await _patiently("Kafka", cluster.start, deadline)
-    topics = Topics(cluster, settings)
-    sources = await _patiently("Kafka", lambda: _prepare(settings, topics), deadline)
+    topics = Topics(cluster, settings, course.takes)
+    sources = await _patiently("Kafka", lambda: _prepare(settings, topics, course), deadline)
     await _patiently("PostgreSQL", lambda: catalog.generations.register(settings.generation, sorted(sources), policy), deadline)
     return Parts(
         settings=settings,
@@ -87,6 +90,7 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
         cluster=cluster,
         topics=topics,
         generations=catalog.generations,
+        course=course,
         audit=catalog.audit,
         lag=AuditLag(settings, cluster),
         maskers=maskers,
@@ -96,16 +100,25 @@ async def start(settings: Settings, resources: AsyncExitStack, *, seconds_gone: 
     ), sources
 
 
-async def _policy(settings: Settings, catalog: Catalog) -> Policy:
-    """The newest policy of the epoch that this generation began under, of any epoch if it is to begin now."""
+async def _policies(settings: Settings, catalog: Catalog, course: Course) -> tuple[Policy, Policy | None]:
+    """The newest policy of the epoch that this generation began under, of any epoch if it is to begin now; and the one that a
+    replay was begun with.
+    """
+    if course.replay is not None:
+        pin = await catalog.policies.at(course.replay.policy_version)
+        return await catalog.policies.current(pin.key_epoch), pin
     live = await catalog.generations.live()
     epochs = [each.key_epoch for each in live if each.number == settings.generation and settings.is_source(each.topic)]
-    return await catalog.policies.current(max(epochs, default=None))
+    return await catalog.policies.current(max(epochs, default=None)), None
 
 
-async def _prepare(settings: Settings, topics: Topics) -> frozenset[str]:
+async def _prepare(settings: Settings, topics: Topics, course: Course) -> frozenset[str]:
     """Finds the sources and makes or checks every topic that is written."""
     sources = await topics.sources()
+    if not sources and (ended := [each for each in course.ended if settings.is_source(each)]):
+        raise SetupError(
+            f"generation {settings.generation} is {course.ended[ended[0]]} for all topics that match; nothing is left to mask"
+        )
     if not sources:
         raise TransientError(
             f"no topic matches {PREFIX}SOURCE_TOPICS={settings.source_topics!r}; start the connector, or correct the pattern"

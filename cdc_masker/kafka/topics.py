@@ -8,7 +8,7 @@ wrong with one topic, or not allowed on it, keeps no other from being made or ch
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -48,17 +48,18 @@ Made: TypeAlias = Output | SetupError | KafkaError
 
 
 class Topics:
-    """What is there and what has to be."""
+    """What is there and what has to be. Sources that the generation does not take are none."""
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, takes: Callable[[str], bool] = lambda _: True) -> None:
         self._cluster = cluster
         self._settings = settings
+        self._takes = takes
         self._outputs = Together(self.ensure_outputs)
 
     async def sources(self) -> dict[str, Topic]:
         """The topics that are to be masked now, by name."""
         found = await self._cluster.topics()
-        return {name: topic for name, topic in found.items() if self._settings.is_source(name)}
+        return {name: topic for name, topic in found.items() if self._settings.is_source(name) and self._takes(name)}
 
     async def incarnation(self, topic: str) -> str:
         """The id of one of them. Raises `TransientError` when there is none of that name, and `KafkaError`."""

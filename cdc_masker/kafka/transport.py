@@ -36,9 +36,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from cdc_masker.events import Record
+from cdc_masker.kafka.batch import Batch
 from cdc_masker.kafka.failing import fail_stop
 from cdc_masker.kafka.intake import Intake, limits
-from cdc_masker.kafka.lanes import Batch, Lanes
+from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.publisher import told
 from cdc_masker.settings import Settings
 

@@ -21,7 +21,7 @@ Deploy = Callable[..., Deployment]
 
 COUNTING = """
 import gc, signal, sys
-from cdc_masker.kafka.lanes import Batch
+from cdc_masker.kafka.batch import Batch
 from cdc_masker.worker import run
 
 def count(*_):

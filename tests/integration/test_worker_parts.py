@@ -16,6 +16,7 @@ from cdc_masker.events import Fate, Outcome, Record, Treatment
 from cdc_masker.evidence import head_of
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
+from cdc_masker.kafka.batch import Batch
 from cdc_masker.kafka.checkpoints import (
     Checkpoint,
     PartitionHalted,
@@ -26,10 +27,11 @@ from cdc_masker.kafka.checkpoints import (
 )
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.kafka.gate import Gate
-from cdc_masker.kafka.lanes import Batch, Lanes
+from cdc_masker.kafka.lanes import Lanes
 from cdc_masker.kafka.maskers import Maskers
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.presence import Presence
+from cdc_masker.kafka.replays import Course
 from cdc_masker.kafka.subjects import SubjectKeys, Unconfirmed
 from cdc_masker.kafka.topics import Topics
 from cdc_masker.kafka.wire import Committed
@@ -111,12 +113,18 @@ def policies_refused() -> float:
 def parts_of(settings: Settings, source: MemoryPolicies, policy: Policy) -> Parts:
     cluster, keys = Cluster(settings), new_keyring()
     subjects = SubjectKeys(settings, MemorySubjects(), keys)
+
+    async def no_replay(_: int) -> None:
+        return None
+
+    generations = MemoryGenerations()
     return Parts(
         settings=settings,
         worker="test",
         cluster=cluster,
         topics=Topics(cluster, settings),
-        generations=MemoryGenerations(),
+        generations=generations,
+        course=Course(settings.generation, generations, no_replay),
         audit=MemoryAudit(),
         lag=AuditLag(settings, cluster),
         maskers=Maskers(settings, source, keys, policy),

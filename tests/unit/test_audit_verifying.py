@@ -11,7 +11,7 @@ from msgspec import structs
 from cdc_masker.audit.chains import Told
 from cdc_masker.audit.findings import Code, Report
 from cdc_masker.audit.published import Index
-from cdc_masker.audit.records import RawLog
+from cdc_masker.audit.records import RawLog, read_origin
 from cdc_masker.audit.verifying import Copy, verify
 from cdc_masker.events import Acceptance, AuditEntry, Fate
 from cdc_masker.evidence import decode_entry, encode_entry, head_of
@@ -204,6 +204,27 @@ def test_rows_that_were_stored_once_are_not_on_their_way() -> None:
     world = World.make(behind=True, copied=5)
     del world.rows[3:]
     assert places(world.find()) == {("not_stored", 30), ("not_stored", 40)}
+
+
+@pytest.mark.parametrize(
+    ("span", "found"),
+    [
+        ((20, None), set()),
+        ((20, 60), set()),
+        ((10, None), {("beginning", 20)}),
+        ((30, None), {("beginning", 20)}),
+        ((20, 50), {("head", 50)}),
+    ],
+)
+def test_a_replay_is_covered_from_its_start_to_its_bound(
+    span: tuple[int, int | None], found: set[tuple[str, int | None]]
+) -> None:
+    world = World.make(span=span)
+    world.entries = chained(*world.entries[2:])
+    world.publish()
+    world.raw = [record for record in world.raw if record.offset >= 20]
+    world.masked = [record for record in world.masked if (made := read_origin(record)) and made.offset >= 20]
+    assert places(world.find()) == found
 
 
 def test_a_topic_of_which_nothing_was_masked_yet_has_no_chain() -> None:
