@@ -24,8 +24,8 @@ from benchmarks.figures import document, events_that_fit, table
 from benchmarks.machine import describe
 from benchmarks.measuring import Figure, measure
 from benchmarks.programs import PROGRAMS, Program
-from benchmarks.proofs import proofs
 from benchmarks.session import attempt, temporary_bed
+from benchmarks.shares import shares
 from benchmarks.telling import Teller
 
 __all__ = ["BENCH", "main"]
@@ -34,7 +34,7 @@ BENCH = Path(__file__).resolve().parent.parent / ".bench"
 _SECONDS = 1030.0  # of 1200: the rest is for warming up, and for what takes longer than it did in the rehearsal
 _FEW = 50_000
 _PARTITIONS = 4
-_STANDARD = ("worker", "workers", "streams", "loop", "unguarded", "copying", "quix", "faust")
+_STANDARD = ("worker", "workers", "streams", "loop", "copying", "quix", "faust")
 
 
 def compare(bed: Bed, programs: Sequence[Program], events: int | None, rounds: int, tell: Teller) -> dict[str, Any]:
@@ -63,17 +63,17 @@ def compare(bed: Bed, programs: Sequence[Program], events: int | None, rounds: i
     tell.line(f"warming up the broker: {measure(bed, programs[0], 'many', events, 'warming').rate:,.0f} events/s")
 
     done: list[list[dict[str, Any]]] = []
-    evidence = []
+    apart: list[dict[str, float]] = []
     for number in range(rounds):
         figures: list[Figure] = []
         for program in _rotated(programs, number):
             source, count = ("few", _FEW) if program.slow else ("many", events)
             figures.append(measure(bed, program, source, count, f"round{number + 1}-{program.name}"))
             tell.line(f"round {number + 1}: {program.title}: {figures[-1].rate:,.0f} events/s")
-        evidence.append(asdict(proofs()))
+        apart.append(asdict(shares()))
         order = {program.name: at for at, program in enumerate(programs)}
         done.append([figure.document() for figure in sorted(figures, key=lambda figure: order[figure.program])])
-    return document({**about, "events": {"count": events, "bytes": BYTES, "partitions": _PARTITIONS}}, done, evidence)
+    return document({**about, "events": {"count": events, "bytes": BYTES, "partitions": _PARTITIONS}}, done, apart)
 
 
 def _rotated(programs: Sequence[Program], by: int) -> list[Program]:

@@ -14,39 +14,41 @@ RATIOS = {
     "two_workers_vs_kafka_streams": "two workers, times Kafka Streams' events a second",
     "faust_vs_loop": "one worker, times the events a second of the same loop without Faust",
     "audit_cost": "share of a worker's processor time that the evidence for the audit takes",
-    "guard_cost": "share of a worker's events a second that the egress guard takes",
+    "guard_cost": "share of a worker's processor time that the egress guard takes",
 }
 """What each ratio of the document says."""
 
-_LEAST, _MOST = 100_000, 2_000_000
+_LEAST, _MOST = 1_000_000, 2_000_000  # of fewer, two workers are done before both are there
 _STEP = 50_000
 
 
-def ratios(rates: Mapping[str, Sequence[float]], worker_us: Sequence[float], evidence_us: Sequence[float]) -> dict[str, float]:
+def ratios(
+    rates: Mapping[str, Sequence[float]], worker_us: Sequence[float], shares: Sequence[Mapping[str, float]]
+) -> dict[str, float]:
     """The five ratios, or those that these programs allow. `rates` has each program's events a second, round by round;
-    `worker_us` and `evidence_us` are processor microseconds of one worker, and of evidence in them, for an event.
+    `worker_us` processor microseconds of one worker for an event, and `shares` those of evidence and guard in the core.
     """
     middle = {program: median(each) for program, each in rates.items() if each}
     found: dict[str, float] = {}
 
-    def put(name: str, above: str, below: str, of: Any = lambda ratio: ratio) -> None:
+    def put(name: str, above: str, below: str) -> None:
         if above in middle and below in middle:
-            found[name] = round(of(middle[above] / middle[below]), 4)
+            found[name] = round(middle[above] / middle[below], 4)
 
     put("one_worker_vs_kafka_streams", "worker", "streams")
     put("two_workers_vs_kafka_streams", "workers", "streams")
     put("faust_vs_loop", "worker", "loop")
-    if worker_us and evidence_us:
-        found["audit_cost"] = round(median(evidence_us) / median(worker_us), 4)
-    put("guard_cost", "worker", "unguarded", lambda ratio: 1 - ratio)
+    if worker_us and shares:
+        for name, share in (("audit_cost", "evidence_us"), ("guard_cost", "guard_us")):
+            found[name] = round(median([each[share] for each in shares]) / median(worker_us), 4)
     return found
 
 
 def document(
-    about: Mapping[str, Any], rounds: Sequence[Sequence[Mapping[str, Any]]], proofs: Sequence[Mapping[str, float]]
+    about: Mapping[str, Any], rounds: Sequence[Sequence[Mapping[str, Any]]], shares: Sequence[Mapping[str, float]]
 ) -> dict[str, Any]:
-    """The whole result as JSON: `about` the machine, each figure of each round, and what evidence cost in the core. Ratios are
-    there of whole runs, of their second halves, and of events in a second of the program's own processor time.
+    """The whole result as JSON: `about` the machine, each figure of each round, and what evidence and guard cost in the core.
+    Ratios are there of whole runs, of their second halves, and of events in a second of the program's own processor time.
     """
     rates, later_rates = _by_program(rounds, "rate"), _by_program(rounds, "later_rate")
     cpu_us: dict[str, list[float]] = defaultdict(list)
@@ -55,15 +57,14 @@ def document(
             cpu_us[figure["program"]].append(_cpu_us(figure, "program"))
     cpu_rates = {program: [1e6 / us for us in each if us > 0] for program, each in cpu_us.items()}
     worker_us = cpu_us["worker"]
-    evidence_us = [each["evidence_us"] for each in proofs]
     return {
         "format": 1,
         **about,
-        "ratios": ratios(rates, worker_us, evidence_us),
-        "later_ratios": ratios(later_rates, worker_us, evidence_us),
-        "cpu_ratios": ratios(cpu_rates, worker_us, evidence_us),
+        "ratios": ratios(rates, worker_us, shares),
+        "later_ratios": ratios(later_rates, worker_us, shares),
+        "cpu_ratios": ratios(cpu_rates, worker_us, shares),
         "programs": {program: _summary(program, rounds) for program in rates},
-        "proofs": list(proofs),
+        "shares": list(shares),
         "rounds": [list(each) for each in rounds],
     }
 

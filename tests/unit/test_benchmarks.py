@@ -25,8 +25,8 @@ from benchmarks.policy import CUSTOMERS, operations
 from benchmarks.policy import masker as masker_of
 from benchmarks.profiling import part_of, shown
 from benchmarks.programs import PROGRAMS
-from benchmarks.proofs import proofs
 from benchmarks.shapes import TABLES
+from benchmarks.shares import shares
 from benchmarks.sizing import Plan, costs_of, needs
 from cdc_masker.events import Record
 from cdc_masker.methods import METHODS
@@ -216,11 +216,10 @@ ROUNDS = [
         figure("workers", 150),
         figure("streams", streams),
         figure("loop", 100),
-        figure("unguarded", 125),
     ]
     for worker, streams in ((80, 100), (90, 120), (10, 50))
 ]
-PROOFS = [{"core_us": 300.0, "evidence_us": 20.0}]
+SHARES = [{"core_us": 300.0, "evidence_us": 20.0, "guard_us": 30.0}]
 ABOUT: dict[str, Any] = {
     "commit": "abc",
     "core": "auto",
@@ -231,13 +230,13 @@ ABOUT: dict[str, Any] = {
 
 
 def test_ratios_are_of_medians() -> None:
-    made = document(ABOUT, ROUNDS, [{"core_us": 300, "evidence_us": each} for each in (30, 10, 20)])
+    made = document(ABOUT, ROUNDS, [{"core_us": 300, "evidence_us": each, "guard_us": 2 * each} for each in (30, 10, 20)])
     assert made["ratios"] == {
         "one_worker_vs_kafka_streams": 0.8,
         "two_workers_vs_kafka_streams": 1.5,
         "faust_vs_loop": 0.8,
         "audit_cost": 0.01,  # of the worker's 2,000 µs
-        "guard_cost": 0.36,
+        "guard_cost": 0.02,
     }
     assert set(made["ratios"]) == set(RATIOS) == set(made["later_ratios"]) == set(made["cpu_ratios"])
     assert made["cpu_ratios"]["faust_vs_loop"] == 1
@@ -249,7 +248,7 @@ def test_a_ratio_needs_both_of_its_programs() -> None:
 
 
 def test_the_document_has_each_round_and_the_table_each_program() -> None:
-    made = document(ABOUT, ROUNDS, PROOFS)
+    made = document(ABOUT, ROUNDS, SHARES)
     assert made["rounds"] == ROUNDS
     worker = made["programs"]["worker"]
     assert (worker["median"], worker["lowest"], worker["highest"], worker["later_median"]) == (80, 10, 90, 160)
@@ -261,22 +260,22 @@ def test_the_document_has_each_round_and_the_table_each_program() -> None:
 
 def test_the_page_has_the_last_table_only() -> None:
     page = "above\n<!-- the last comparison -->\nold\n<!-- its end -->\nbelow\n"
-    once = with_table(page, document(ABOUT, ROUNDS, PROOFS))
+    once = with_table(page, document(ABOUT, ROUNDS, SHARES))
     assert once.startswith("above\n") and once.endswith("below\n") and "old" not in once and "Commit abc" in once
-    assert with_table(once, document(ABOUT, ROUNDS, PROOFS)) == once
+    assert with_table(once, document(ABOUT, ROUNDS, SHARES)) == once
     busy = {**ABOUT, "machine": {**ABOUT["machine"], "load_before": [3.0, 0.1, 0.1]}}
-    assert "had other work" not in once and "had other work" in with_table(page, document(busy, ROUNDS, PROOFS))
+    assert "had other work" not in once and "had other work" in with_table(page, document(busy, ROUNDS, SHARES))
     with pytest.raises(ValueError, match="has no"):
         with_table("nothing", document(ABOUT, ROUNDS, []))
 
 
 def test_events_are_as_many_as_there_is_time_for() -> None:
     slow, fast = [(5_000.0, 20.0, False)] * 4, [(90_000.0, 20.0, False)] * 4
-    assert events_that_fit(slow, 3, 100) == 100_000
+    assert events_that_fit(slow, 3, 100) == 1_000_000
     assert events_that_fit(slow, 3, 1000) < events_that_fit(fast, 3, 1000) <= events_that_fit(fast, 3, 9000) == 2_000_000
-    count = events_that_fit(fast, 3, 500)
-    assert 400 < 3 * (4 * 20 + 4 * count / 90_000 + 4 * count / 100_000) + count / 40_000 < 500  # checking and loading, too
-    assert events_that_fit([*fast, (100.0, 60.0, True)], 3, 500) < count
+    count = events_that_fit(fast, 3, 700)
+    assert 600 < 3 * (4 * 20 + 4 * count / 90_000 + 4 * count / 100_000) + count / 40_000 < 700  # checking and loading, too
+    assert events_that_fit([*fast, (100.0, 60.0, True)], 3, 700) < count
 
 
 # What programs are made of
@@ -284,7 +283,7 @@ def test_events_are_as_many_as_there_is_time_for() -> None:
 
 def test_every_ratio_has_its_programs() -> None:
     figures = [[figure(name, 1.0) for name in PROGRAMS]]
-    assert set(document(ABOUT, figures, PROOFS)["ratios"]) == set(RATIOS)
+    assert set(document(ABOUT, figures, SHARES)["ratios"]) == set(RATIOS)
 
 
 def test_the_loop_without_faust_reads_as_the_worker_does() -> None:
@@ -292,9 +291,10 @@ def test_the_loop_without_faust_reads_as_the_worker_does() -> None:
         assert name not in vars(Reader) and callable(getattr(Reader, name))
 
 
-def test_the_audit_takes_a_share() -> None:
-    measured = proofs(records=50, rounds=20)  # fewer, and a busy machine decides
+def test_audit_and_guard_take_their_shares() -> None:
+    measured = shares(records=50, rounds=20)  # fewer, and a busy machine decides
     assert 0 < measured.evidence_us < measured.core_us / 2
+    assert measured.guard_us < measured.core_us / 2
 
 
 # Sizing
@@ -318,7 +318,7 @@ def test_costs_that_are_none_are_refused(wrong: Any) -> None:
 
 
 def test_costs_come_from_the_last_comparison() -> None:
-    costs = costs_of(document(ABOUT, ROUNDS, PROOFS))
+    costs = costs_of(document(ABOUT, ROUNDS, SHARES))
     assert (costs["worker_us"], costs["broker_us"], costs["worker_rate"], costs["event_bytes"]) == (2000, 1000, 80, BYTES)
     assert costs["row_us"] == 500 * 4200
 
