@@ -20,7 +20,7 @@ from cdc_masker.errors import SetupError
 from cdc_masker.kafka.cluster import Cluster
 from cdc_masker.replay.planning import Plan, Wanted, plan
 from tests.integration.exactness import assert_covered, assert_exactly_once
-from tests.integration.kit import CANARY, Deployment, until
+from tests.integration.kit import CANARY, Deployment, Worker, until
 from tests.integration.test_worker import delete_records
 
 pytestmark = pytest.mark.stack
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.stack
 Deploy = Callable[..., Deployment]
 
 PARTITIONS = 4
-RECORDS = 12_000
+RECORDS = 6_000
 TOKEN = 'op.mask_column("shop.customers", "name", method="tokenize", type="text", reason="joins")'
 
 
@@ -40,7 +40,7 @@ class Replaying:
         self.log = self._told.with_name(f"log-of-{self._told.name}")
         program = Path(sys.executable).parent / "cdc-masker"
         with self._told.open("wb") as out, self.log.open("wb") as errors:
-            self.process = psutil.Popen(
+            self.process = subprocess.Popen(
                 [program, "replay", *arguments, "--json"],
                 cwd=deployment.home,
                 env=deployment.environment,
@@ -48,6 +48,7 @@ class Replaying:
                 stderr=errors,
                 stdin=subprocess.DEVNULL,
             )
+        deployment.workers.append(Worker(self.process, self.log, 0))  # so that it ends with the test
 
     def told(self) -> list[dict[str, Any]]:
         """Progress so far: whole lines, without the plan and the number that come first."""
@@ -60,7 +61,7 @@ class Replaying:
 
     def kill(self) -> None:
         """Kills it, and sees its workers end."""
-        workers = self.process.children(recursive=True)
+        workers = psutil.Process(self.process.pid).children(recursive=True)
         assert workers
         self.process.kill()
         self.process.wait(10)
@@ -70,7 +71,7 @@ class Replaying:
     def ends(self) -> int:
         try:
             return self.process.wait(120)
-        except psutil.TimeoutExpired:
+        except subprocess.TimeoutExpired:
             pytest.fail(self.log.read_text())
 
 
@@ -191,3 +192,29 @@ def test_what_expired_is_told_and_places_are_found(deploy: Deploy) -> None:
     code, out, errors = deployment.run("replay", "start", "--dry-run", "--from", "earliest")
     assert code == 0, errors
     assert f"INCOMPLETE {deployment.topic}[0]: records before offset 5 expired" in out
+
+
+def test_a_replay_ends_at_its_bound_and_another_is_paused_resumed_and_cancelled_from_elsewhere(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.create(deployment.topic)
+    deployment.produce(20)
+    replay = started(deployment, "--from", "5", "--to", "12")
+    assert replay.ends() == 0, replay.log.read_text()
+    assert [each.offset for each in deployment.masked(f"{deployment.topic}.g2")] == [*range(5, 12)]
+    assert replay.told()[-1]["state"] == "complete"
+
+    code, out, errors = deployment.run("replay", "start", "--reason", "T-18", "--workers", "0")
+    assert code == 0, errors
+    assert "generation 3 has begun" in out
+    code, _, errors = deployment.run("replay", "pause", "3")
+    assert code == 0, errors
+    replay = Replaying(deployment, "run", "3")
+    until(lambda: len(replay.told()) > 0, 30, replay.log.read_text)
+    assert (replay.told()[-1]["state"], replay.done()) == ("paused", 0)
+    assert deployment.run("replay", "resume", "3")[0] == 0
+    until(lambda: replay.done() == 20, 30, replay.log.read_text)
+    assert deployment.run("replay", "cancel", "3", "--reason", "T-18: no")[0] == 1, "nobody answered"
+    code, _, errors = deployment.run("replay", "cancel", "3", "--reason", "T-18: no", "--yes")
+    assert code == 0, errors
+    assert replay.ends() == 2
+    assert "was cancelled" in replay.log.read_text()

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -53,15 +54,14 @@ class Watched:
 
 def ran(here: Path, *, ends: bool) -> tuple[int, list[str], list[Progress]]:
     told: list[Progress] = []
-    code = asyncio.run(
-        run(
-            Watched(here, 2),  # type: ignore[arg-type]
-            [sys.executable, "-S", "-E", "-c", WORKER, str(here)],
-            [{"CDC_MASKER_WEB_PORT": "1"}, {"CDC_MASKER_WEB_PORT": "2"}],
-            told.append,
-            ends=ends,
-        )
-    )
+
+    async def within_bounds() -> int:
+        watched: Any = Watched(here, 2)
+        command = [sys.executable, "-S", "-E", "-c", WORKER, str(here)]
+        ports = [{"CDC_MASKER_WEB_PORT": "1"}, {"CDC_MASKER_WEB_PORT": "2"}]
+        return await asyncio.wait_for(run(watched, command, ports, told.append, ends=ends), 30)
+
+    code = asyncio.run(within_bounds())
     return code, sorted(path.name for path in here.glob("stopped-*")), told
 
 
