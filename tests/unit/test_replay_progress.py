@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import redirect_stderr
+from dataclasses import replace
+from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 
 from cdc_masker.cli import replayed
 from cdc_masker.cli.progress import progress
-from cdc_masker.ports import Stretch
-from cdc_masker.replay.progress import Counts, Pace, Progress, count
+from cdc_masker.errors import SetupError
+from cdc_masker.kafka.wire import Committed
+from cdc_masker.ports import Generation, Replay, Stretch
+from cdc_masker.replay.progress import Counts, Pace, Progress, Watch, count
+from cdc_masker.settings import load
+from cdc_masker.subjects import Log
 
 ZERO, ONE = TopicPartition("t", 0), TopicPartition("t", 1)
 STRETCHES = {ZERO: Stretch("t", 0, "a", 10, 110), ONE: Stretch("t", 1, "a", 0, 50)}
@@ -38,6 +46,72 @@ def test_the_pace_is_that_of_the_last_half_minute() -> None:
     for second in range(2, 100):
         rate = pace.rate(second, 100 + 10 * second)
     assert rate == pytest.approx(10)
+
+
+class Servers:
+    """Kafka and the catalog, as far as a look asks them."""
+
+    def __init__(self, replay: Replay, committed: dict[TopicPartition, int], *live: int) -> None:
+        self._replay = replay
+        self._committed = committed
+        self._live = live
+
+    async def find(self, number: int) -> Replay | None:
+        return self._replay if number == self._replay.generation else None
+
+    async def live(self) -> list[Generation]:
+        return [Generation("t", number, 1, 1) for number in self._live]
+
+    async def committed(self, group: str, partitions: object, *, settled: bool) -> dict[TopicPartition, Committed]:
+        assert (group, settled) == ("app.g2", False)
+        return {each: Committed(offset, "") for each, offset in self._committed.items()}
+
+    async def ends(self, topics: object) -> dict[Log, int]:
+        return {Log("t", "a", 0): 115, Log("t", "a", 1): 50}
+
+
+def looked(replay: Replay, committed: dict[TopicPartition, int], *live: int, number: int = 2) -> Progress:
+    servers: Any = Servers(replay, committed, *live)
+    return asyncio.run(Watch(load(app_id="app"), servers, servers, servers, number, mean=10.0, clock=lambda: 0.0).look())
+
+
+REPLAY = Replay(
+    generation=2,
+    policy_version=1,
+    stays=True,
+    pattern=".*",
+    reason="a test",
+    created_at=datetime(2026, 11, 1, tzinfo=UTC),
+    created_by="ann",
+    state="running",
+    stretches=tuple(STRETCHES.values()),
+)
+PASSED = {ZERO: 110, ONE: 50}
+
+
+@pytest.mark.parametrize(
+    ("replay", "committed", "live", "state"),
+    [
+        (REPLAY, {ZERO: 110, ONE: 49}, (1, 2), "running"),
+        (replace(REPLAY, state="paused"), {}, (1, 2), "paused"),
+        (REPLAY, PASSED, (1, 2), "live"),
+        (replace(REPLAY, state="paused"), PASSED, (1, 2), "paused"),
+        (replace(REPLAY, stays=False), PASSED, (1, 2), "complete"),
+        (REPLAY, PASSED, (1, 3), "closed"),
+        (replace(REPLAY, state="cancelled"), PASSED, (1,), "cancelled"),
+    ],
+)
+def test_a_look_tells_the_state(
+    replay: Replay, committed: dict[TopicPartition, int], live: tuple[int, ...], state: str
+) -> None:
+    found = looked(replay, committed, *live)
+    assert (found.state, found.passed) == (state, committed == PASSED)
+    assert found.bytes == found.done * 10
+
+
+def test_a_replay_that_is_not_there_is_told() -> None:
+    with pytest.raises(SetupError, match="no replay 3"):
+        looked(REPLAY, {}, number=3)
 
 
 def made(**more: object) -> Progress:
