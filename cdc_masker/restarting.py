@@ -67,7 +67,7 @@ def command(loglevel: str) -> list[str]:
 class Supervision:
     """Processes that are kept running until they end for good or are told to stop.
 
-    `backoff` makes that of each process.
+    `backoff` makes that of each process. They write to the file descriptor `output`; None: where this process does.
     """
 
     def __init__(
@@ -76,7 +76,9 @@ class Supervision:
         backoff: Callable[[], Backoff] = Backoff,
         pause: Pause = pause,
         clock: Callable[[], float] = time.monotonic,
+        output: int | None = None,
     ) -> None:
+        self._output = output
         self._backoff = backoff
         self._pause = pause
         self._clock = clock
@@ -112,7 +114,9 @@ class Supervision:
         return 0
 
     async def _run(self, command: Sequence[str], environment: Mapping[str, str] | None) -> int:
-        process = await asyncio.create_subprocess_exec(*command, env=environment, preexec_fn=_bound_to(os.getpid()))
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=self._output, stderr=self._output, preexec_fn=_bound_to(os.getpid())
+        )
         self._running.add(process)
         for number in self._asked:  # what came while it was being started
             _send(process, number)

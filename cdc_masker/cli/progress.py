@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["progress"]
+__all__ = ["above", "progress"]
 
 
 @contextmanager
@@ -40,3 +43,28 @@ def progress(every: float = 0.0) -> Iterator[Callable[[str], None]]:
         yield tell
     finally:
         show(last)
+
+
+@contextmanager
+def above() -> Iterator[int | None]:
+    """Where other processes write while there is progress: to a file descriptor whose lines come above the line that changes.
+
+    None: to our own standard error, where that is no terminal. All who write have to have ended when this ends.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    reading, writing = os.pipe()
+    relay = Thread(target=_relay, args=(reading,), daemon=True)
+    relay.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        relay.join()
+
+
+def _relay(reading: int) -> None:
+    with open(reading, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            sys.stderr.write(line)  # which is rich's while there is progress

@@ -12,7 +12,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from cdc_masker.cli import replayed
-from cdc_masker.cli.progress import progress
+from cdc_masker.cli.progress import above, progress
 from cdc_masker.cli.worker import Level
 from cdc_masker.errors import SetupError, TransientError
 from cdc_masker.kafka.rights import described
@@ -182,8 +182,9 @@ async def _work(settings: Settings, catalog: Catalog, cluster: Cluster, begun: R
 
     watch = _watch(settings, catalog, cluster, begun.generation, mean)
     environments = running.environments(settings, begun.generation, how.workers)
-    with _telling(how.as_json) as tell:
-        return await running.run(watch, command(how.loglevel), environments, tell, ends=how.ends or not begun.stays)
+    ends = how.ends or not begun.stays
+    with _telling(how.as_json) as tell, above() as output:
+        return await running.run(watch, command(how.loglevel), environments, tell, ends=ends, output=output)
 
 
 async def _status(settings: Settings, number: int | None, again: bool, as_json: bool) -> None:

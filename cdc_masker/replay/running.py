@@ -34,12 +34,14 @@ async def run(
     tell: Callable[[Progress], None],
     *,
     ends: bool,
+    output: int | None = None,
 ) -> int:
     """Runs a worker's command in each of these environments until told to stop, or, if it `ends`, all bounds are passed.
 
-    Gives the code to exit with: 0, or 2 when a worker refused to go on.
+    They write to the file descriptor `output`, or where this process does. Gives the code to exit with: 0, or 2 when a worker
+    refused to go on.
     """
-    supervision = Supervision()
+    supervision = Supervision(output=output)
     supervision.listen()
     workers = [asyncio.create_task(supervision.keep(command, each)) for each in environments]
     following = asyncio.create_task(follow(watch, tell, ends=ends))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import redirect_stderr
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
@@ -143,3 +147,28 @@ def test_lines_come_now_and_then_and_the_last_one_at_the_end() -> None:
         for word in ("one", "two", "three"):
             tell(word)
     assert printed.getvalue().split() == ["one", "three"]
+
+
+ON_A_TERMINAL = """
+import subprocess, sys
+from cdc_masker.cli.progress import above, progress
+with progress() as tell, above() as output:
+    tell("half of it")
+    subprocess.run([sys.executable, "-S", "-c", "import time; time.sleep(0.5); print('a line of [a worker]')"], stdout=output)
+    tell("all of it")
+"""
+
+
+def test_on_a_terminal_what_workers_write_comes_above_the_line_that_changes() -> None:
+    ours, its = os.openpty()
+    with subprocess.Popen([sys.executable, "-c", ON_A_TERMINAL], stderr=its, env={**os.environ, "TERM": "xterm"}) as program:
+        os.close(its)
+        shown = b""
+        with suppress(OSError):  # which is how a terminal tells that nobody writes any more
+            while more := os.read(ours, 4096):
+                shown += more
+    os.close(ours)
+    assert program.returncode == 0
+    lines = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown.decode()).splitlines()
+    assert "a line of [a worker]" in lines, "it stands behind another one"
+    assert any("all of it" in line for line in lines)
