@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -26,9 +27,12 @@ class Listener:
         self._consumer = AIOKafkaConsumer(**settings.kafka_client(), isolation_level="read_committed")
 
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
-        if await self._assigned():
-            await self._consumer.seek_to_end()
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._consumer.stop)
+            await self._consumer.start()
+            if await self._assigned():
+                await self._consumer.seek_to_end()
+            undo.pop_all()
         return self
 
     async def __aexit__(
