@@ -18,7 +18,7 @@ import resource
 import threading
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,9 +27,9 @@ from faust.app.base import BootStrategy
 
 from cdc_masker import metrics
 from cdc_masker.catalog.notices import Notices
-from cdc_masker.errors import CdcMaskerError, SetupError, TransientError
+from cdc_masker.errors import CdcMaskerError, TransientError
 from cdc_masker.kafka import lines, starting
-from cdc_masker.kafka.auditing import AuditCopier
+from cdc_masker.kafka.beside import beside
 from cdc_masker.kafka.failing import EXIT_FAILED, conceal, fail_stop
 from cdc_masker.kafka.gate import REASONS
 from cdc_masker.kafka.lanes import Lanes
@@ -104,7 +104,6 @@ class MaskerApp(faust.App):  # type: ignore[misc]
         )
         self.settings = settings
         self._resources = AsyncExitStack()
-        self._news = asyncio.Event()
         self.transport = BatchTransport(self, settings)
         # A topic needs a name to be made; the real ones are found later.
         self._sources = self.topic(settings.group, key_serializer="raw", value_serializer="raw", acks=False)
@@ -128,15 +127,9 @@ class MaskerApp(faust.App):  # type: ignore[misc]
     async def on_started(self) -> None:
         """Starts what runs beside the agent."""
         watcher = Watcher(self._parts, self._lanes, self.transport.sources, self._follow)
-        for name, task in (
-            ("watching topics", watcher.run()),
-            ("copying the audit", AuditCopier(self.settings, self._parts.audit).run()),
-            ("measuring the audit lag", self._parts.lag.run()),
-            ("looking for policies", self._refresh()),
-            ("hearing news of the catalog", Notices(self.settings, self._wake).run()),
-            ("telling that this worker is here", self._parts.presence.run()),
-        ):
-            self.add_future(_guarded(name, task))
+        tasks = beside(self._parts, self._lanes, lambda wake: Notices(self.settings, wake).run())
+        for name, task in (("watching topics", watcher.run()), *tasks):
+            self.add_future(self._guarded(name, task))
         await super().on_started()
 
     async def on_shutdown(self) -> None:
@@ -157,29 +150,16 @@ class MaskerApp(faust.App):  # type: ignore[misc]
         self.agents.update_topic_index()
         await self.consumer.follow(sources)
 
-    async def _refresh(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self.settings.policy_refresh)
-            self._news.clear()
-            await self._parts.maskers.refresh()
-            self._parts.maskers.tell()
-            await self._look()
-
-    async def _look(self) -> None:
-        """Hears what became of the generation. While the catalog is away, of which others tell, what is known stands."""
+    async def _guarded(self, doing: str, task: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._parts.course.look()
+            await task
+        except asyncio.CancelledError:
+            raise
         except Cancelled as error:
             await self._lanes.close()
             _refuse(error)
-        except (TransientError, SetupError):
-            return
-        self._lanes.end(self._parts.course.ended)
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._parts.presence.wake()
+        except Exception as error:  # noqa: BLE001  # fail-stop
+            fail_stop(doing, error)
 
     async def _serve(self, site: Site) -> None:
         await site.start()
@@ -192,15 +172,6 @@ class MaskerApp(faust.App):  # type: ignore[misc]
             return "the audit is too far behind"
         waits_for = self._parts.waits_for
         return None if waits_for is None else {**REASONS, PAUSED: "the replay is paused"}[waits_for]
-
-
-async def _guarded(doing: str, task: Coroutine[Any, Any, None]) -> None:
-    try:
-        await task
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:  # noqa: BLE001  # fail-stop
-        fail_stop(doing, error)
 
 
 def _silence() -> None:
