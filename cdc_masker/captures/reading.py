@@ -15,7 +15,7 @@ from cdc_masker.codecs.capture import CaptureError, decode_line
 from cdc_masker.errors import CdcMaskerError
 from cdc_masker.events import Record
 
-__all__ = ["CaptureReader", "LineError", "Partition", "Sizes", "batches", "partition_of"]
+__all__ = ["CaptureReader", "LineError", "Partition", "Sizes", "batches", "partition_of", "size_of"]
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _FRAMING_BYTES = 100  # about what a record takes beside key, value and headers
@@ -93,7 +93,7 @@ def batches(records: Iterable[Record], sizes: Sizes) -> Iterator[list[Record]]:
     held: defaultdict[Partition, int] = defaultdict(int)
     total = 0
     for record in records:
-        where, size = partition_of(record), _size(record)
+        where, size = partition_of(record), size_of(record)
         waiting[where].append(record)
         held[where] += size
         total += size
@@ -106,6 +106,7 @@ def batches(records: Iterable[Record], sizes: Sizes) -> Iterator[list[Record]]:
     yield from waiting.values()
 
 
-def _size(record: Record) -> int:
+def size_of(record: Record) -> int:
+    """About how many bytes it takes."""
     headers = sum(len(name) + len(value or b"") for name, value in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers + _FRAMING_BYTES

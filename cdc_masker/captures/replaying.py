@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cdc_masker import evidence
@@ -63,12 +63,11 @@ class Replayer:
         self._audit = audit
         self.partitions: dict[Partition, Replayed] = {}
 
-    def replay(self, batches: Iterable[Sequence[Record]]) -> None:
-        """Masks all of them. Raises `PolicyError` when the egress guard finds too much."""
-        for records in batches:
-            batch = self._masker.mask_batch(records)
-            self._alarm.look(batch)
-            self._write(self._at(records[0]), batch, end=records[-1].offset + 1)
+    def replay(self, records: Sequence[Record]) -> None:
+        """Masks a batch. Raises `PolicyError` when the egress guard finds too much."""
+        batch = self._masker.mask_batch(records)
+        self._alarm.look(batch)
+        self._write(self._at(records[0]), batch, end=records[-1].offset + 1)
 
     def _at(self, record: Record) -> Replayed:
         where = partition_of(record)

@@ -1,11 +1,13 @@
-"""`cdc-masker replay file`: masks a capture as a worker masks topics, with the same audit."""
+"""`cdc-masker replay file`: masks a capture as workers mask topics, into files or into Kafka, with the same audit."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -16,13 +18,14 @@ from cdc_masker import keys as key_sources
 from cdc_masker.cli.files import reading
 from cdc_masker.cli.progress import progress
 from cdc_masker.cli.review import REFERENCE, read_policy_at
+from cdc_masker.errors import SetupError
 from cdc_masker.keys import FileKeys
 from cdc_masker.settings import Settings, load
 
 if TYPE_CHECKING:
-    from cdc_masker.captures.reading import CaptureReader
+    from cdc_masker.captures.publishing import Extent
+    from cdc_masker.captures.reading import CaptureReader, Partition
     from cdc_masker.captures.replaying import Replayed
-    from cdc_masker.events import Record
 
 __all__ = ["file"]
 
@@ -31,17 +34,48 @@ _TELL_SECONDS = 1.0
 
 def file(
     capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="Capture lines of raw topics; - is standard input.")],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where the files go: a directory that is not there yet.")],
-    policy: Annotated[str | None, typer.Option(help=f"A policy: {REFERENCE}; none: the one in force.")] = None,
-    keys: Annotated[Path | None, typer.Option(help="Key file; without one the keys of this environment.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Into files, in a new directory; none: into Kafka."),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help=f"A policy: {REFERENCE}; none: the one in force. Goes with --output.")
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="Key file; without one the keys of this environment. Goes with --output.")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why Kafka gets a new generation; it goes into the catalog, so name a ticket and not a person.")
+    ] = "",
+    generation: Annotated[
+        int | None, typer.Option(min=2, help="Go on with this one, which was begun with the same capture.")
+    ] = None,
 ) -> None:
-    """Mask a capture into files: masked records as capture lines, and the audit entries that a worker would have made.
+    """Mask a capture, with the audit that workers would have made: into files, or into Kafka as a new generation.
 
-    The directory comes about whole or not at all; `cdc-masker audit verify-files` checks it. `cdc-masker mask` only filters
-    lines, and leaves no audit.
+    A directory of files comes about whole or not at all, and `cdc-masker audit verify-files` checks it. Into Kafka each record
+    is published once, whatever is killed when; the topics have to be there, whether or not they still hold the records.
+    `cdc-masker mask` only filters lines, and leaves no audit.
     """
+    if output is not None:
+        if reason or generation is not None:
+            raise SetupError("--reason and --generation are about Kafka, and --output is about files: leave out either")
+        _into_files(capture, output, policy, keys)
+        return
+    if policy is not None or keys is not None:
+        raise SetupError("--policy and --keys go with --output: Kafka gets what workers would publish now")
+    if generation is None and not reason.strip():
+        raise SetupError(
+            "--reason is missing or blank; say why Kafka is to get a new generation, or name a directory (--output)"
+        )
+    if not capture.is_file():
+        raise SetupError(f"{capture} is no regular file; it is read twice for Kafka, so a pipe won't do")
+    asyncio.run(_into_kafka(load(), capture, reason, generation))
+
+
+def _into_files(capture: Path, output: Path, policy: str | None, keys: Path | None) -> None:
     from cdc_masker.captures import manifests  # not on top: the libraries for servers take long to load
-    from cdc_masker.captures.reading import CaptureReader, Sizes, batches
+    from cdc_masker.captures.reading import Sizes, batches
     from cdc_masker.captures.replaying import Replayer
     from cdc_masker.captures.whole import whole_files
     from cdc_masker.kafka.alarm import GuardAlarm
@@ -51,18 +85,18 @@ def file(
     keyring = (key_sources.source(settings) if keys is None else FileKeys(keys)).load()
     making = manifests.Making.by(settings)
     masker = making.masker(rules, keyring, plugins.methods(settings), native=cores.is_compiled(settings.core))
-    with reading(capture) as lines, whole_files(to) as files, progress() as tell:
-        reader = CaptureReader(str(capture), lines, settings.own_topics)
+    with _records(settings, capture) as (reader, tell), whole_files(output) as files:
         replayer = Replayer(
             masker,
             making,
             GuardAlarm(settings.guard_limit),
-            _worker(settings),
+            settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
             masked=files.add(manifests.MASKED).write,
             audit=files.add(manifests.AUDIT).write,
         )
-        sizes = Sizes(settings.batch_records, settings.fetch_bytes, settings.buffer_bytes)
-        replayer.replay(_told(batches(reader, sizes), reader, _size(lines), tell))
+        for batch in batches(reader, Sizes(settings.batch_records, settings.fetch_bytes, settings.buffer_bytes)):
+            replayer.replay(batch)
+            tell()
         done = [replayer.partitions[where] for where in sorted(replayer.partitions)]
         manifest = manifests.Manifest(making=making, policy=rules.export(), chains=tuple(each.run() for each in done))
         files.add(manifests.MANIFEST).write(manifests.encode(manifest))
@@ -71,8 +105,51 @@ def file(
     print(f"{reader.records:,} records, under policy version {rules.version}, {rules.digest}")
 
 
-def _worker(settings: Settings) -> str:
-    return settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"
+async def _into_kafka(settings: Settings, capture: Path, reason: str, generation: int | None) -> None:
+    from cdc_masker.captures import publishing  # as above
+    from cdc_masker.catalog import open_catalog
+    from cdc_masker.kafka import lines
+
+    lines.begin(settings.log_format)
+    held = await asyncio.to_thread(_extents, settings, capture)
+    async with open_catalog(settings) as catalog:
+        if generation is None:
+            begun = await publishing.begin(settings, catalog, held, reason)
+            print(
+                f"generation {begun.generation} is begun; if this is cut off, --generation {begun.generation} goes on",
+                flush=True,
+            )
+        else:
+            begun = await publishing.found(catalog, generation, held)
+    with _records(settings, capture) as (reader, tell):
+        await publishing.publish(settings, begun, held, reader, tell)
+    print(f"generation {begun.generation} holds what became of {reader.records:,} records of {len(held):,} partitions")
+
+
+def _extents(settings: Settings, capture: Path) -> dict[Partition, Extent]:
+    from cdc_masker.captures.publishing import extents  # as above
+
+    with _records(settings, capture) as (reader, _):
+        return extents(reader)
+
+
+@contextmanager
+def _records(settings: Settings, capture: Path) -> Iterator[tuple[CaptureReader, Callable[[], None]]]:
+    """The records of a capture, and what tells now and then how far they have come."""
+    from cdc_masker.captures.reading import CaptureReader  # as above
+
+    with reading(capture) as lines, progress() as line:
+        reader, size, began = CaptureReader(str(capture), lines, settings.own_topics), _size(lines), time.monotonic()
+        due = began + _TELL_SECONDS
+
+        def tell() -> None:
+            nonlocal due
+            now = time.monotonic()
+            if now >= due:
+                due = now + _TELL_SECONDS
+                line(_told(reader, size, now - began))
+
+        yield reader, tell
 
 
 def _size(lines: BinaryIO) -> int:
@@ -80,19 +157,10 @@ def _size(lines: BinaryIO) -> int:
     return os.fstat(lines.fileno()).st_size
 
 
-def _told(
-    found: Iterable[list[Record]], reader: CaptureReader, size: int, tell: Callable[[str], None]
-) -> Iterator[list[Record]]:
-    """The same batches; how far they have come is told now and then."""
-    began = due = time.monotonic()
-    for batch in found:
-        now = time.monotonic()
-        if now >= due + _TELL_SECONDS:
-            due = now
-            rate, share = reader.records / (now - began), reader.bytes / size if size else 0
-            left = f", {share:.0%}, {(now - began) * (1 / share - 1):,.0f} s left" if share else ""
-            tell(f"{reader.records:,} records, {rate:,.0f} a second{left}")
-        yield batch
+def _told(reader: CaptureReader, size: int, seconds: float) -> str:
+    share = reader.bytes / size if size else 0
+    left = f", {share:.0%}, {seconds * (1 / share - 1):,.0f} s left" if share else ""
+    return f"{reader.records:,} records, {reader.records / seconds:,.0f} a second{left}"
 
 
 def _summary(each: Replayed) -> str:

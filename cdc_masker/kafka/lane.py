@@ -118,6 +118,10 @@ class Lane:
         start, end = self.empty
         return end if start == self.next else self.next
 
+    async def opened(self) -> None:
+        """Returns when it runs, or nothing is wanted for it."""
+        await asyncio.wait([self._opening])
+
     async def take(self, batch: Batch) -> None:
         """Masks and publishes a batch. It is finished even if the caller is cancelled, unless the lane is closed."""
         try:

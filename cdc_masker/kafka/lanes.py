@@ -54,6 +54,10 @@ class Lanes:
         self.end(self._parts.course.ended)  # before they make a topic that somebody deleted
         self.assigned = True
 
+    async def opened(self) -> None:
+        """Returns when each of them runs, or nothing is wanted for it."""
+        await asyncio.gather(*(lane.opened() for lane in self._lanes.values()))
+
     def seal(self) -> list[Lane]:
         """Takes all lanes out at once, so that nothing new is taken; they still have to be closed."""
         lanes, self._lanes = list(self._lanes.values()), {}

@@ -129,7 +129,7 @@ async def _find(
     if committed is None and audited is None:
         masked_before = await parts.cluster.has_records(TopicPartition(output.topic, partition.partition))
     span = parts.course.span(partition, incarnation, begun=committed is not None or audited is not None)
-    earliest, end = await parts.cluster.bounds(partition)
+    earliest, end = parts.held.get(partition) or await parts.cluster.bounds(partition)
     resumption = resume(
         *partition,
         incarnation=incarnation,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
 
 from cdc_masker.kafka.alarm import GuardAlarm
 from cdc_masker.kafka.auditing import AuditLag
@@ -23,7 +26,10 @@ _STARTING_AT_ONCE = 8  # publishers; more of them would only wait for each other
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What all lanes share. `starting` is held while a publisher starts."""
+    """What all lanes share. `starting` is held while a publisher starts.
+
+    `held`: the bounds of logs whose records come from elsewhere than Kafka.
+    """
 
     settings: Settings
     worker: str
@@ -37,6 +43,7 @@ class Parts:
     subjects: SubjectKeys
     presence: Presence
     alarm: GuardAlarm
+    held: Mapping[TopicPartition, tuple[int, int]] = field(default_factory=dict)
     starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_STARTING_AT_ONCE))
 
     @property

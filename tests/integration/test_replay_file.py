@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from cdc_masker.events import AuditEntry, Record
 from cdc_masker.evidence import decode_entry
 from tests.integration.conftest import Deploy
 from tests.integration.kit import CANARY, Deployment, event, until
+from tests.integration.test_worker import delete_records
 
 pytestmark = pytest.mark.stack
 
@@ -21,8 +24,8 @@ def some_poison(number: int) -> tuple[bytes | None, bytes | None]:
     return event(number) if number % 50 else (b"{}", b"no JSON " + CANARY.encode())
 
 
-def test_the_files_are_what_the_worker_published_byte_for_byte(deploy: Deploy) -> None:
-    deployment = deploy(batch_records="40")
+def test_a_capture_becomes_what_the_worker_published_byte_for_byte(deploy: Deploy) -> None:
+    deployment = deploy(batch_records="10")
     deployment.create(deployment.topic, partitions=2)
     deployment.produce(RECORDS // 2, partitions=2, make=some_poison)
     deployment.produce(30, partitions=2, abort=True)
@@ -30,21 +33,84 @@ def test_the_files_are_what_the_worker_published_byte_for_byte(deploy: Deploy) -
     worker = deployment.ready(deployment.start())
     until(lambda: deployment.audited() == RECORDS, 60, worker.log.read_text)
     worker.kill()
+    succeeded(deployment, "capture", deployment.topic, "-o", "raw.jsonl")
+    succeeded(deployment, "capture", deployment.masked_topic(), "-o", "masked.jsonl")
+    into_files(deployment)
+    for partition in range(2):
+        delete_records(deployment, deployment.topic, before=RECORDS // 2 - 20, partition=partition)
+    into_kafka(deployment)
 
-    assert succeeded(deployment, "capture", deployment.topic, "-o", "raw.jsonl") == ""
-    told = succeeded(deployment, "replay", "file", "raw.jsonl", "--to", "out")
+
+def into_files(deployment: Deployment) -> None:
+    told = succeeded(deployment, "replay", "file", "raw.jsonl", "--output", "out")
     assert f"{RECORDS} records, under policy version 1, sha256:" in told
     out = deployment.home / "out"
-    succeeded(deployment, "capture", deployment.masked_topic(), "-o", "masked.jsonl")
     assert published(out / "masked.jsonl") == published(deployment.home / "masked.jsonl")
-
-    by_worker = deployment.audit()
     entries = [decode_entry(line) for line in (out / "audit.jsonl").read_bytes().splitlines()]
-    assert summed(entries) == summed(by_worker)
+    assert summed(entries) == summed(deployment.audit())
     assert {entry.incarnation for entry in entries} == {"capture"}
     assert "audit fits" in succeeded(deployment, "audit", "verify-files", "out", "--raw", "raw.jsonl", "--recompute")
     for file in out.iterdir():
         assert CANARY.encode() not in file.read_bytes()
+
+
+def into_kafka(deployment: Deployment) -> None:
+    """After most of the records expired; killed in the middle, and gone on with."""
+    copy = f"{deployment.masked_topic()}.g2"
+    begun = started(deployment, "--reason", "a test")
+    until(lambda: copy in deployment.topics() and len(deployment.records(copy)) > 20, 60, begun.poll)
+    begun.kill()
+    assert begun.wait() != 0
+    assert len(deployment.records(copy)) < RECORDS - 10, "it was killed too late"
+
+    (deployment.home / "other.jsonl").write_bytes(b"".join((deployment.home / "raw.jsonl").read_bytes().splitlines(True)[1:]))
+    code, _, told = deployment.run("replay", "file", "other.jsonl", "--generation", "2")
+    assert (code, "was begun with other partitions or offsets" in told) == (2, True)
+    told = succeeded(deployment, "replay", "file", "raw.jsonl", "--generation", "2")
+    assert f"{RECORDS} records of 2 partitions" in told
+
+    succeeded(deployment, "capture", copy, "-o", "copy.jsonl")
+    live, name = (deployment.home / "masked.jsonl").read_bytes(), deployment.masked_topic()
+    live = live.replace(b";g=1;", b";g=2;").replace(f'"{name}"'.encode(), f'"{copy}"'.encode())
+    (deployment.home / "renamed.jsonl").write_bytes(live)
+    assert published(deployment.home / "copy.jsonl") == published(deployment.home / "renamed.jsonl")
+    by_generation = [[entry for entry in deployment.audit() if entry.generation == number] for number in (1, 2)]
+    assert summed(by_generation[0]) == summed(by_generation[1])
+    assert "the audit fits" in succeeded(deployment, "audit", "verify", "--recompute")
+
+
+def test_a_capture_of_another_topic_is_not_masked_into_kafka(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.create(deployment.topic)
+    deployment.produce(5)
+    succeeded(deployment, "capture", deployment.topic, "-o", "raw.jsonl")
+    deployment.environment["CDC_MASKER_SOURCE_TOPICS"] = "other"
+    refused(deployment, "SOURCE_TOPICS does not match")
+    deployment.environment["CDC_MASKER_SOURCE_TOPICS"] = deployment.topic
+    deployment.delete(deployment.topic)
+    until(lambda: deployment.topic not in deployment.topics(), 30)
+    refused(deployment, "is not there")
+    deployment.create(deployment.topic)
+    refused(deployment, "deleted and made again")
+    deployment.produce(9, first=100)
+    refused(deployment, "deleted and made again")
+
+
+def refused(deployment: Deployment, why: str) -> None:
+    code, _, told = deployment.run("replay", "file", "raw.jsonl", "--reason", "a test")
+    assert (code, why in told, CANARY in told) == (2, True, False), told
+
+
+def started(deployment: Deployment, *arguments: str) -> subprocess.Popen[bytes]:
+    """`cdc-masker replay file` as a process."""
+    program = str(Path(sys.executable).parent / "cdc-masker")
+    return subprocess.Popen(
+        [program, "replay", "file", "raw.jsonl", *arguments],
+        cwd=deployment.home,
+        env=deployment.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def succeeded(deployment: Deployment, *arguments: str) -> str:

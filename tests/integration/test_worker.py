@@ -298,6 +298,6 @@ def remake(deployment: Deployment, topic: str) -> None:
     deployment.create(topic, 1)
 
 
-def delete_records(deployment: Deployment, topic: str, *, before: int) -> None:
-    those = {TopicPartition(topic, 0): RecordsToDelete(before_offset=before)}
+def delete_records(deployment: Deployment, topic: str, *, before: int, partition: int = 0) -> None:
+    those = {TopicPartition(topic, partition): RecordsToDelete(before_offset=before)}
     administer(deployment.stack.kafka_brokers, lambda admin: admin.delete_records(those))

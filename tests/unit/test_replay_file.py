@@ -37,7 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def replay(run: Run, capture: Path = SHOP, to: str = "out", policy: Path | str = POLICY) -> Path:
-    result = run("replay", "file", capture, "--to", to, "--policy", policy, "--keys", "keys.json")
+    result = run("replay", "file", capture, "--output", to, "--policy", policy, "--keys", "keys.json")
     assert result.code == 0, result
     return Path(to)
 
@@ -177,7 +177,7 @@ def line(topic: str = "t", offset: int = 9) -> bytes:
 def test_a_line_that_is_wrong_is_named_and_nothing_is_left(run: Run, wrong: bytes, told: str) -> None:
     Path("raw.jsonl").write_bytes(b"".join([*lines_of(SHOP)[:2], line(offset=7), wrong]))
     before = set(Path().iterdir())
-    result = run("replay", "file", "raw.jsonl", "--to", "out", "--policy", "0", "--keys", "keys.json")
+    result = run("replay", "file", "raw.jsonl", "--output", "out", "--policy", "0", "--keys", "keys.json")
     assert (result.code, set(Path().iterdir())) == (2, before)
     assert result.err.startswith("cdc-masker: raw.jsonl line 4: ")
     assert told in result.err
@@ -186,19 +186,40 @@ def test_a_line_that_is_wrong_is_named_and_nothing_is_left(run: Run, wrong: byte
 def test_what_is_there_is_not_written_over_and_a_policy_needs_a_version(run: Run) -> None:
     out = replay(run)
     before = (out / "audit.jsonl").read_bytes()
-    result = run("replay", "file", SHOP, "--to", "out", "--policy", "0", "--keys", "keys.json")
+    result = run("replay", "file", SHOP, "--output", "out", "--policy", "0", "--keys", "keys.json")
     assert (result.code, "there already" in result.err) == (2, True)
     assert (out / "audit.jsonl").read_bytes() == before
     document = json.loads(POLICY.read_text())
     del document["version"]
     Path("policy.json").write_text(json.dumps(document))
-    result = run("replay", "file", SHOP, "--to", "other", "--policy", "policy.json", "--keys", "keys.json")
+    result = run("replay", "file", SHOP, "--output", "other", "--policy", "policy.json", "--keys", "keys.json")
     assert (result.code, "no version" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "--reason is missing"),
+        (["--reason", " "], "--reason is missing"),
+        (["--reason", "x", "--policy", "0"], "go with --output"),
+        (["--reason", "x", "--keys", "keys.json"], "go with --output"),
+        (["--output", "out", "--reason", "x"], "leave out either"),
+        (["--output", "out", "--generation", "2"], "leave out either"),
+    ],
+)
+def test_options_for_files_and_for_kafka_are_kept_apart(run: Run, options: list[str], told: str) -> None:
+    result = run("replay", "file", SHOP, *options)
+    assert (result.code, told in result.err) == (2, True), result
+
+
+def test_a_pipe_is_not_masked_into_kafka(run: Run) -> None:
+    result = run("replay", "file", "-", "--reason", "x")
+    assert (result.code, "read twice" in result.err) == (2, True)
 
 
 def test_a_run_that_is_killed_leaves_nothing_under_the_name(run: Run) -> None:
     program = Path(sys.executable).parent / "cdc-masker"
-    command = [str(program), "replay", "file", "-", "--to", "out", "--policy", str(POLICY), "--keys", "keys.json"]
+    command = [str(program), "replay", "file", "-", "--output", "out", "--policy", str(POLICY), "--keys", "keys.json"]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "CDC_MASKER_BATCH_RECORDS": "1"}
     )
