@@ -26,7 +26,7 @@ from cdc_masker.methods.constant import DropColumn, KeepValue, Redact
 from cdc_masker.policies import ANY_SERVER, Domain, EnvelopeShape, Policy, Rule
 from cdc_masker.schemas import Type, from_postgres
 
-__all__ = ["Difference", "Verdict", "compare", "in_words", "weakenings"]
+__all__ = ["Difference", "Verdict", "compare", "decided", "in_words", "weakenings"]
 
 
 class Verdict(StrEnum):
@@ -116,7 +116,7 @@ def _columns(old: Policy, new: Policy, known: Registry, also: Iterable[Rule]) ->
 
     for place, table, column in _places([*old.rules, *new.rules, *also]):
         one, other = before.rules(table, column), after.rules(table, column)
-        if _decision(one) == _decision(other):
+        if decided(one) == decided(other):
             continue
         default_before, default_after = before.default(table), after.default(table)
         yield Difference(
@@ -158,7 +158,7 @@ def _place(rule: Rule) -> str:
     return rule.place.removeprefix("rule ").removesuffix(rule.path or "")
 
 
-def _decision(group: Group) -> list[Rule]:
+def decided(group: Group) -> list[Rule]:
     """What a group's rules decide, for whatever reason."""
     return [msgspec.structs.replace(rule, reason=None, ticket=None) for rule in group]
 

@@ -45,10 +45,14 @@ class Recomputer:
         place = f"{self._seed} {record.partition} {record.offset} {record.topic}"
         return int.from_bytes(sha256(place.encode()).digest()[:8], "big") < self._below
 
+    def anew(self, entry: AuditEntry, record: Record) -> Outcome:
+        """The raw record's outcome. Raises `NotCheckable`."""
+        masker = self._masker(entry)
+        return masker.mask(record, self._subjects(masker))
+
     def mask(self, entry: AuditEntry, record: Record, one: Made | Note) -> tuple[Outcome, str | None]:
         """The raw record's outcome, and what is not the same in what was published of it. Raises `NotCheckable`."""
-        masker = self._masker(entry)
-        outcome = masker.mask(record, self._subjects(masker))
+        outcome = self.anew(entry, record)
         differing = _differing(outcome, one)
         return outcome, f"masking the raw record anew gives another {', '.join(differing)}" if differing else None
 

@@ -58,8 +58,9 @@ class Recompute(Protocol):
         """Whether this record is one to mask anew."""
         ...
 
-    def mask(self, entry: AuditEntry, record: Record, one: Made | Note) -> tuple[Outcome, str | None]:
-        """The raw record's outcome, and what is not the same in what was published of it, None if all is.
+    def mask(self, entry: AuditEntry, record: Record, one: Made | Note) -> tuple[Outcome | None, str | None]:
+        """The raw record's outcome, None if it was masked otherwise than the entry says; and what is found wrong in what was
+        published of it, None if nothing is.
 
         Raises `NotCheckable`.
         """
@@ -339,12 +340,12 @@ class _Look:
             summary.unchecked[str(reason)] += 1
             return
         summary.recomputed += 1
-        if problem is None:
+        if problem is not None:
+            self._tally.found(Code.RECOMPUTED, record.offset, problem)
+        elif outcome is not None:
             self._anew += 1
             self._treatments.update(outcome.treatments)
             self._misfits.update(misfits_of(outcome))
-        else:
-            self._tally.found(Code.RECOMPUTED, record.offset, problem)
 
 
 def _notes(entry: AuditEntry) -> list[Note]:

@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from cdc_masker.audit.anew import Anew, Masking
 from cdc_masker.audit.archive import Archive, together
 from cdc_masker.audit.bridge import Bridge, across
 from cdc_masker.audit.chains import Told, Trail
 from cdc_masker.audit.entries import Began, Catalogued, Version
 from cdc_masker.audit.findings import Code, Finding, Report
 from cdc_masker.audit.published import Index
-from cdc_masker.audit.records import RawLog
+from cdc_masker.audit.records import RawLog, Recompute
 from cdc_masker.audit.snapshot import AuditLog, Place, Selection, Snapshot, look
 from cdc_masker.audit.verifying import Copy, in_order, verify
 from cdc_masker.catalog import Catalog, open_catalog
@@ -32,9 +32,17 @@ from cdc_masker.kafka.replays import span_of
 from cdc_masker.ports import Replay, Unreadable
 from cdc_masker.settings import Settings
 
-__all__ = ["verify_all"]
+__all__ = ["MaskingAnew", "Tell", "verify_all"]
 
 Tell = Callable[[str], None]
+
+
+class MaskingAnew(Protocol):
+    """Gives what masks raw records anew (`cdc_masker.audit.anew`)."""
+
+    def recomputer(self, bridge: Bridge, copy: Registered, largest: int) -> Recompute:
+        """For the copy of a topic whose record batches may have `largest` bytes."""
+        ...
 
 
 async def verify_all(
@@ -44,13 +52,14 @@ async def verify_all(
     *,
     checkpoints: Sequence[tuple[str, Heads]] = (),
     archive: Archive | None = None,
-    masking: Masking | None = None,
+    masking: Callable[[Catalog], MaskingAnew] | None = None,
     within: float,
     tell: Tell,
 ) -> None:
     """Verifies all that is selected and puts what it finds into the report.
 
-    `checkpoints` are heads by the name of what tells of them. Rows that are on their way are awaited so many seconds.
+    `checkpoints` are heads by the name of what tells of them; with `masking`, records are masked anew. Rows that are on their
+    way are awaited so many seconds.
     Raises `SetupError` and `TransientError` when something can't be looked at: then nothing is proven.
     """
     async with AsyncExitStack() as resources:
@@ -68,7 +77,7 @@ async def verify_all(
             await _retired(catalog.trail, report),
             await _catalogued(catalog.trail, snapshot, report),
             {each.generation: each for each in await catalog.replays.all()},
-            None if masking is None else Anew(settings, catalog, masking),
+            None if masking is None else masking(catalog),
         )
         servers = _Servers(settings, catalog, cluster, raw, masked)
         await across(lambda bridge: _Verifying(servers, bridge, snapshot, beside, selection, report, tell).run())
@@ -92,7 +101,7 @@ class _Beside:
     retired: Mapping[Chain, Sequence[Run]]
     catalogued: Catalogued
     replays: Mapping[int, Replay]
-    anew: Anew | None
+    anew: MaskingAnew | None
 
 
 class _Verifying:
@@ -137,9 +146,10 @@ class _Verifying:
         told.update(*(heads.by_chain for _, heads in beside.checkpoints))
         told.update(() if index is None else index.chains())
         told.update(() if beside.archive is None else beside.archive.chains())
-        found: dict[Place, list[Chain]] = {place: [] for place in snapshot.masked}
+        selection = self._selection
+        found: dict[Place, list[Chain]] = {place: [] for place in snapshot.masked if selection.takes_partition(place.partition)}
         for chain in told:
-            if self._selection.takes(chain.topic, chain.generation):
+            if selection.takes(chain.topic, chain.generation) and selection.takes_partition(chain.partition):
                 found.setdefault(Place(chain.topic, chain.generation, chain.partition), []).append(chain)
         return found
 

@@ -9,7 +9,7 @@ then is left to the next run. Rows are awaited until they have come as far as th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -34,14 +34,20 @@ _SETTLE_SECONDS = 10.0
 
 
 class Selection(NamedTuple):
-    """What is verified: all of it, or one topic or generation; records only of batches masked since then, in ms."""
+    """What is verified: all of it, or some topics or partitions, or one generation; records only of batches masked since then,
+    in ms.
+    """
 
-    topic: str | None = None
+    topics: Collection[str] = ()
     generation: int | None = None
     since: int = 0
+    partitions: Collection[int] = ()
 
     def takes(self, topic: str, generation: int) -> bool:
-        return self.topic in (None, topic) and self.generation in (None, generation)
+        return (not self.topics or topic in self.topics) and self.generation in (None, generation)
+
+    def takes_partition(self, number: int) -> bool:
+        return not self.partitions or number in self.partitions
 
 
 class Place(NamedTuple):

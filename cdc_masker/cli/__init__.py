@@ -13,6 +13,7 @@ import typer
 from cdc_masker.cli import (
     audit,
     capture,
+    compare,
     connector,
     db,
     doctor,
@@ -70,6 +71,7 @@ policy.app.command()(policy_test.test)
 policy.app.command()(policy_test.preview)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+replay.app.command()(compare.compare)
 replay.app.command("file")(replay_file.file)
 app.add_typer(replay.app, name="replay")
 app.add_typer(offsets.app, name="offsets")

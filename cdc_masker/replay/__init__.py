@@ -3,4 +3,6 @@
 places      what `--from` and `--to` say         weaker      whether a policy may be used for it
 planning    what a replay would be               sampling    what is learnt from a few of its records
 running     its workers                          progress    how far they came
+comparing   what masking again would change      differing   how many records differ, and where
+parts       a masked record, part by part        causes      why one comes out otherwise
 """

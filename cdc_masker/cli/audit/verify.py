@@ -57,7 +57,7 @@ def verify(
     settings = load()
     drawn = secrets.randbits(32) if seed is None else seed
     keyring = key_sources.source(settings).load() if recompute else None
-    from cdc_masker.audit.anew import Masking  # not on top: the libraries for servers take long to load
+    from cdc_masker.audit.anew import Anew, Masking  # not on top: the libraries for servers take long to load
     from cdc_masker.audit.archive import Archive
     from cdc_masker.audit.checkpoints import kept
     from cdc_masker.audit.findings import Report
@@ -73,11 +73,11 @@ def verify(
         asyncio.run(
             verify_all(
                 settings,
-                Selection(topic, generation, began),
+                Selection(() if topic is None else (topic,), generation, began),
                 report,
                 checkpoints=told,
                 archive=archive,
-                masking=masking,
+                masking=None if masking is None else lambda catalog: Anew(settings, catalog, masking),
                 within=wait,
                 tell=tell,
             )

@@ -1,0 +1,96 @@
+"""`cdc-masker replay compare` on the real stack: masking is reproducible, and what another version would change is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cdc_masker.cli import app
+from cdc_masker.keys import new_keyring, write
+from tests.integration.conftest import Deploy
+from tests.integration.kit import CANARY, Deployment, event, until
+
+pytestmark = pytest.mark.stack
+
+
+def some_poison(number: int) -> tuple[bytes | None, bytes | None]:
+    """Every tenth record is no JSON, and another tenth are tombstones."""
+    key, value = event(number)
+    if number % 10 == 3:
+        return key, b"{" + CANARY.encode()
+    return key, None if number % 10 == 4 else value
+
+
+@pytest.fixture
+def deployment(deploy: Deploy) -> Deployment:
+    """Two partitions, the first half of whose records was masked under version 1, the rest under 2."""
+    made = deploy(batch_records="20")
+    made.create(made.topic, 2)
+    made.produce(100, partitions=2, make=some_poison)
+    worker = made.ready(made.start())
+    until(lambda: made.audited() == 100, 60, made.audited)
+    made.say(
+        "op.mask_column('shop.customers', 'name', method='tokenize', reason='a test')",
+        "op.mask_column('shop.customers', 'born', method='bucket', size=1000, reason='a test')",
+    )
+    until(lambda: worker.metric("cdc_masker_policy_version") == 2, 60, lambda: worker.log.read_text()[-2000:])
+    made.produce(100, partitions=2, first=100, make=some_poison)
+    until(lambda: made.audited() == 200, 60, made.audited)
+    made.stack.sql(f"CREATE ROLE {made.name}_auditor LOGIN PASSWORD 'pw' IN ROLE cdc_masker_auditor", database=made.name)
+    return made
+
+
+def compare(deployment: Deployment, *options: str, **settings: str) -> tuple[int, str]:
+    """Exit code and output, or what went wrong; as an auditor with the keys, in this process, which saves its start."""
+    url = deployment.environment["CDC_MASKER_DATABASE_URL"]
+    dsn = f"postgresql://{deployment.name}_auditor:pw@{url.rpartition('@')[2]}"
+    environment = {**deployment.environment, "CDC_MASKER_DATABASE_URL": dsn, **settings}
+    done = CliRunner().invoke(app, ["replay", "compare", *options], env=environment)
+    assert CANARY not in done.output
+    return done.exit_code, done.stdout or str(done.exception)
+
+
+def answered(deployment: Deployment, *options: str, **settings: str) -> tuple[int, dict[str, Any]]:
+    code, out = compare(deployment, "--json", *options, **settings)
+    return code, json.loads(out)
+
+
+def test_masking_is_reproducible_and_what_another_version_changes_is_told(deployment: Deployment) -> None:
+    code, out = compare(deployment, "--policy", "as-audited")
+    assert (code, out.splitlines()[-1]) == (0, "all 200 records are the same"), out
+    assert out.startswith("200 records that were masked under version 1, version 2, masked again under version 1, version 2")
+
+    code, answer = answered(deployment)
+    told = [(each["kind"], each["name"], each["why"], each["words"], each["records"]) for each in answer["differences"]]
+    assert told == [
+        ("column", "born", "method", "undecided (redact) → bucket(size=1000)", 80),
+        ("column", "name", "method", "redact() → tokenize()", 80),
+    ]
+    assert (code, answer["compared"], answer["same"], answer["findings"]) == (0, 200, 120, 0)
+    assert (answer["before"], answer["after"], answer["unchecked"]) == ({"1": 100, "2": 100}, {"2": 200}, {})
+
+    code, answer = answered(deployment, "--policy", "1", "--partition", "1", "--sample", "0.5", "--seed", "7")
+    assert code == 0
+    assert (answer["sample"], answer["findings"]) == ({"share": 0.5, "seed": 7}, 0)
+    assert 25 < answer["compared"] < 75
+    assert {each["why"] for each in answer["differences"]} == {"method"}
+
+    write(new_keyring(), deployment.home / "other.json")
+    other = {"CDC_MASKER_KEYS_FILE": str(deployment.home / "other.json")}
+    code, answer = answered(deployment, deployment.topic, "--policy", "2", **other)
+    told = [(each["kind"], each["name"], each["why"], each["records"]) for each in answer["differences"]]
+    assert (code, told[-2:]) == (1, [("column", "name", "method", 80), ("column", "name", "unknown", 80)])
+    assert "NOT EXPLAINED" in compare(deployment, "--policy", "as-audited", **other)[1]
+
+    for options, problem in (
+        (("--policy", "99"), "version 99: is not in the catalog"),
+        (("--generation", "9"), "there is no generation 9"),
+        (("nowhere",), "generation 1 holds no copy of nowhere"),
+        (("--sample", "0"), "no record could be compared"),
+    ):
+        code, out = compare(deployment, *options)
+        assert code != 0
+        assert problem in out
