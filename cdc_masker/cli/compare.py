@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cdc_masker.audit.findings import Report
     from cdc_masker.replay.differing import Answer
 
-__all__ = ["compare"]
+__all__ = ["compare", "tell"]
 
 _PRINTED = 50
 _AS_AUDITED: Literal["as-audited"] = "as-audited"
@@ -74,14 +74,15 @@ def compare(
         topics=topics or (),
         partitions=partitions or (),
     )
-    with telling() as tell:
-        answer, report = asyncio.run(comparing.compare(settings, masking, wanted, within=wait, tell=tell))
+    with telling() as progress:
+        answer, report = asyncio.run(comparing.compare(settings, masking, wanted, within=wait, tell=progress))
+    if not (answer.compared or report.total):
+        why = "; ".join(f"{count:,} {reason}" for reason, count in sorted(answer.unchecked.items())) or "there is none"
+        raise SetupError(f"no record could be compared, so nothing is said: {why}")
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(_document(answer, report, masking))).decode())
     else:
         _print(answer, report, masking)
-    if not answer.compared:
-        raise SetupError("no record could be compared, so nothing is said; are there any, and are the raw ones still there?")
     if report.total or answer.unexplained or (policy == _AS_AUDITED and answer.differences):
         raise typer.Exit(1)
 
@@ -104,28 +105,34 @@ def _document(answer: Answer, report: Report, masking: Masking) -> dict[str, obj
 
 
 def _print(answer: Answer, report: Report, masking: Masking) -> None:
-    from cdc_masker.cases.values import printable  # as above
-
-    print(
-        f"{answer.compared:,} records that were masked under {_versions(answer.before)}, masked again under "
-        f"{_versions(answer.after)} (share {masking.share:g}, seed {masking.seed})"
-    )
-    for why, count in sorted(answer.unchecked.items()):
-        print(f"not compared: {count:,} {why}")
+    print(f"share {masking.share:g}, seed {masking.seed}")
     for finding in report.findings[:_PRINTED]:
         print(f"FINDING {finding}")
     if report.total > _PRINTED:
         print(f"… and {report.total - _PRINTED:,} more; --json names the first thousand")
-    if answer.differences:
-        rows = [
-            (each.topic, each.table, each.kind, each.name or "", f"{each.records:,}", _WORDS[each.why], each.words)
-            for each in answer.differences
-        ]
-        print_rows(("topic", "table", "part", "name", "records", "why", "how"), [tuple(map(printable, row)) for row in rows])
-        print(f"{answer.same:,} of {answer.compared:,} records are the same")
-    elif answer.compared:
+    tell(answer)
+
+
+def tell(answer: Answer) -> None:
+    """Prints what comparing came to, for people."""
+    from cdc_masker.cases.values import printable  # as above
+
+    for why, count in sorted(answer.unchecked.items()):
+        print(f"not compared: {count:,} {why}")
+    if not answer.compared:
+        return
+    before, after = map(_versions, (answer.before, answer.after))
+    print(f"{answer.compared:,} records that were masked under {before}, masked again under {after}")
+    if not answer.differences:
         print(f"all {answer.compared:,} records are the same")
+        return
+    rows = [
+        (each.topic, each.table, each.kind, each.name or "", f"{each.records:,}", _WORDS[each.why], each.words)
+        for each in answer.differences
+    ]
+    print_rows(("topic", "table", "part", "name", "records", "why", "how"), [tuple(map(printable, row)) for row in rows])
+    print(f"{answer.same:,} of {answer.compared:,} records are the same")
 
 
 def _versions(counts: Mapping[int, int]) -> str:
-    return ", ".join(f"version {version}" for version in counts) or "no version"
+    return ", ".join(f"version {version}" for version in counts)

@@ -4,5 +4,6 @@ places      what `--from` and `--to` say         weaker      whether a policy ma
 planning    what a replay would be               sampling    what is learnt from a few of its records
 running     its workers                          progress    how far they came
 comparing   what masking again would change      differing   how many records differ, and where
+changing    the same on a few of its records
 parts       a masked record, part by part        causes      why one comes out otherwise
 """

@@ -26,10 +26,14 @@ from cdc_masker.replay.causes import Causes, Made
 from cdc_masker.replay.differing import Answer, Comparer, Comparison
 from cdc_masker.settings import Settings
 
-__all__ = ["AS_AUDITED", "IN_FORCE", "Wanted", "compare"]
+__all__ = ["AS_AUDITED", "IN_FORCE", "Comparing", "Wanted", "compare"]
 
 AS_AUDITED: Literal["as-audited"] = "as-audited"
 IN_FORCE: Literal["in-force"] = "in-force"
+
+
+Under = int | Literal["in-force", "as-audited"]
+"""The policy version that records are masked under again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,7 @@ class Wanted:
     """
 
     generation: int
-    policy: int | Literal["in-force", "as-audited"] = IN_FORCE
+    policy: Under = IN_FORCE
     topics: Collection[str] = ()
     partitions: Collection[int] = ()
 
@@ -55,8 +59,8 @@ async def compare(settings: Settings, masking: Masking, wanted: Wanted, *, withi
         await _check(catalog, wanted)
     comparison, report = Comparison(), Report()
 
-    def comparing(catalog: Catalog) -> _Comparing:
-        return _Comparing(Anew(settings, catalog, masking), wanted, comparison)
+    def comparing(catalog: Catalog) -> Comparing:
+        return Comparing(Anew(settings, catalog, masking), comparison, wanted.policy)
 
     selection = Selection(wanted.topics, wanted.generation, partitions=wanted.partitions)
     await verify_all(settings, selection, report, masking=comparing, within=within, tell=tell)
@@ -77,33 +81,36 @@ async def _check(catalog: Catalog, wanted: Wanted) -> None:
         await catalog.policies.at(wanted.policy)
 
 
-class _Comparing:
-    """In place of what `audit verify` masks anew with."""
+class Comparing:
+    """In place of what `audit verify` masks anew with. `as_new`: rows have the shape that they would have in a generation which
+    begins under that policy version.
+    """
 
-    def __init__(self, anew: Anew, wanted: Wanted, comparison: Comparison) -> None:
+    def __init__(self, anew: Anew, comparison: Comparison, policy: Under, *, as_new: bool = False) -> None:
         self._anew = anew
-        self._wanted = wanted
         self._comparison = comparison
+        self._policy = policy
+        self._as_new = as_new
 
     def recomputer(self, bridge: Bridge, copy: Registered, largest: int) -> Recompute:
-        anew, as_audited = self._anew, self._wanted.policy == AS_AUDITED
+        anew, as_audited = self._anew, self._policy == AS_AUDITED
         maskers = Maskers(anew, bridge, copy, largest, newcomers=not as_audited)
         if as_audited:
             recomputer = anew.drawing(maskers.of, maskers)
         else:
             now = self._version(bridge, copy.key_epoch)
-            recomputer = anew.drawing(lambda entry: maskers.under(now, copy.policy_version), maskers)
+            shape_now = now if self._as_new else copy.policy_version
+            recomputer = anew.drawing(lambda entry: maskers.under(now, shape_now), maskers)
 
         @lru_cache
         def causes(version: int) -> Causes:
-            shape = maskers.policy(copy.policy_version)
-            before = Made(maskers.policy(version), shape)
-            return Causes(before, before if as_audited else Made(maskers.policy(now), shape))
+            before = Made(maskers.policy(version), maskers.policy(copy.policy_version))
+            return Causes(before, before if as_audited else Made(maskers.policy(now), maskers.policy(shape_now)))
 
         return Comparer(recomputer, causes, self._comparison)
 
     def _version(self, bridge: Bridge, epoch: int) -> int:
         """The version that is wanted for a generation with keys of that epoch."""
-        if isinstance(self._wanted.policy, int):
-            return self._wanted.policy
+        if isinstance(self._policy, int):
+            return self._policy
         return bridge.wait(self._anew.catalog.policies.current(epoch)).version

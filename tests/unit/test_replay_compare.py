@@ -217,6 +217,9 @@ def test_events_with_schemas_flattened_rows_and_messages_are_taken_apart() -> No
     )
     words = "undecided (redact) → keep()"
     assert told(policy(), policy(rule("mail", "keep"), version=2), raw) == [("column", "mail", Why.METHOD, words, 1)]
+    text = {"type": "string", "optional": True, "doc": CANARY}
+    empty = record(described(envelope_schema({"mail": text}), change(after={"mail": None})))  # what a schema says differs only
+    assert told(policy(), policy(rule("mail", "keep"), version=2), empty) == [("column", "mail", Why.METHOD, words, 1)]
     dropped = policy(rule("mail", "drop"), version=2)
     assert [each[:3] for each in told(policy(), dropped, raw)] == [("column", "mail", Why.METHOD)]
     shapes = [EnvelopeShape(topic=TOPIC, shape="flattened")]
