@@ -18,7 +18,7 @@ __all__ = ["snapshot"]
 
 
 def snapshot(
-    tables: Annotated[list[str] | None, typer.Argument(metavar="TABLE...", help="Captured tables, schema.table.")] = None,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="Captured tables, schema.table.")] = None,
     *,
     reason: Annotated[str, typer.Option(help="Why; it stays in the signal, so name a ticket and not a person.")],
     stop: Annotated[bool, typer.Option("--stop", help="Take the tables out of the snapshot that runs; none: end it.")] = False,
