@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from aiokafka.errors import KafkaError
 
+from cdc_masker import keys
 from cdc_masker.cli import replayed
 from cdc_masker.cli.progress import above, progress
 from cdc_masker.cli.worker import Level
@@ -23,7 +24,8 @@ from cdc_masker.settings import Settings, load
 if TYPE_CHECKING:
     from cdc_masker.catalog import Catalog
     from cdc_masker.kafka.cluster import Cluster
-    from cdc_masker.replay.planning import Wanted
+    from cdc_masker.replay.differing import Answer
+    from cdc_masker.replay.planning import Plan, Wanted
     from cdc_masker.replay.progress import Progress, Watch
 
 __all__ = ["app"]
@@ -69,7 +71,7 @@ def start(
     reason: Annotated[str, typer.Option(help="Why; it goes into the catalog, so name a ticket and not a person.")] = "",
     workers: Workers = 1,
     ends: Ends = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would be.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would be, and what would change.")] = False,
     as_json: AsJson = False,
     loglevel: Loglevel = Level.WARN,
 ) -> None:
@@ -158,7 +160,10 @@ async def _start(settings: Settings, wanted: Wanted, reason: str, dry_run: bool,
         with progress() as tell:
             tell("looking at the topics")
             found = await plan(settings, catalog, cluster, wanted)
-        replayed.tell_plan(found, how.workers, as_json=how.as_json)
+            if dry_run:
+                tell("comparing with the copies that there are")
+            changes = await _changes(settings, found) if dry_run else None
+        replayed.tell_plan(found, how.workers, changes, as_json=how.as_json)
         if dry_run:
             return 0
         begun = await catalog.replays.begin(
@@ -166,6 +171,14 @@ async def _start(settings: Settings, wanted: Wanted, reason: str, dry_run: bool,
         )
         replayed.tell_begun(begun, as_json=how.as_json)
         return await _work(settings, catalog, cluster, begun, found.sample.mean, how) if how.workers else 0
+
+
+async def _changes(settings: Settings, found: Plan) -> Answer:
+    """What some records of the newest live copies would be otherwise."""
+    from cdc_masker.replay.changing import would_change  # as above
+
+    keyring = keys.source(settings).load()
+    return await would_change(settings, keyring, found.policy.version, {one.topic for one in found.stretches})
 
 
 async def _run(settings: Settings, number: int | None, how: _How) -> int:

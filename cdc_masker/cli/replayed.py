@@ -9,9 +9,13 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from cdc_masker.cli import compare
 from cdc_masker.ports import Replay
 
 if TYPE_CHECKING:
+    from cdc_masker.replay.differing import Answer
     from cdc_masker.replay.planning import Plan
     from cdc_masker.replay.progress import Progress
 
@@ -20,14 +24,17 @@ __all__ = ["in_words", "tell_begun", "tell_plan", "tell_progress"]
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def tell_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
-    """What the replay would be. `workers`: how many are to run here."""
+def tell_plan(plan: Plan, workers: int, changes: Answer | None, *, as_json: bool) -> None:
+    """What the replay would be. `workers`: how many are to run here; `changes`: what some records tell."""
     seconds = plan.seconds(min(workers, os.cpu_count() or 1))
     if as_json:
-        print(json.dumps(_plan(plan, seconds)), flush=True)
+        changing = {} if changes is None else {"changes": msgspec.to_builtins(changes, str_keys=True)}
+        print(json.dumps({**_plan(plan, seconds), **changing}), flush=True)
         return
     for line in _plan_in_words(plan, seconds, workers):
         print(line, flush=True)
+    if changes is not None:
+        compare.tell(changes)
 
 
 def tell_begun(begun: Replay, *, as_json: bool) -> None:

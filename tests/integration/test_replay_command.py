@@ -159,7 +159,13 @@ def test_a_weaker_policy_is_refused_and_a_weakening_that_was_released_accepted(d
     deployment.produce(10)
     live(deployment, 10)
     deployment.release("keep")  # with op.allow_weaker
-    assert planned(deployment).policy.version == 2
+    code, out, errors = deployment.run("replay", "start", "--dry-run", "--json")
+    assert code == 0, errors
+    found = json.loads(out)
+    changes = found["changes"]
+    assert (found["policy_version"], changes["compared"], changes["same"]) == (2, 10, 0)
+    assert [(each["kind"], each["name"], each["why"]) for each in changes["differences"]] == [("column", "name", "method")]
+    assert CANARY not in out + errors
     deployment.release("null")
     assert planned(deployment).policy.version == 3
     assert planned(deployment, policy=1).policy.version == 1, "it shows no more than version 3"

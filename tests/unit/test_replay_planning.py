@@ -94,13 +94,13 @@ def test_a_plan_tells_records_bytes_and_the_least_time(capsys: pytest.CaptureFix
     assert plan.seconds(4) == 5, "two partitions have something to mask"
     assert plan.seconds(0) is None
     assert planned(pace=0.0).seconds(1) is None
-    tell_plan(plan, 1, as_json=False)
+    tell_plan(plan, 1, None, as_json=False)
     told = capsys.readouterr().out
     assert "shop.crm.people: 2 partitions, 1,000 records at most" in told
     assert "INCOMPLETE shop.crm.people[1]: records before offset 40 expired" in told
     assert "about 200.0 kB" in told
     assert "at least 0:00:10 with 1 workers here" in told
-    tell_plan(plan, 1, as_json=True)
+    tell_plan(plan, 1, None, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert document["incomplete"] == [{"topic": "shop.crm.people", "partition": 1, "offset": 40}]
     assert document["partitions"][1]["end"] == 740
