@@ -212,6 +212,11 @@ class Settings(BaseSettings):
         return output_topic(self.output_prefix, source, self.generation)
 
     @property
+    def generations_topic(self) -> str:
+        """The topic that tells consumers where masked copies end, and where others go on."""
+        return f"{self.output_prefix}generations"
+
+    @property
     def group(self) -> str:
         """The consumer group that masks this generation; Kafka keeps its offsets apart from those of the others."""
         return self.app_id if self.generation == 1 else f"{self.app_id}.g{self.generation}"

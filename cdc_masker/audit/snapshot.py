@@ -21,7 +21,7 @@ from cdc_masker.audit.findings import Code, Report
 from cdc_masker.catalog.trail import Extent, PostgresTrail, Registered
 from cdc_masker.errors import TransientError
 from cdc_masker.heads import Chain, Head
-from cdc_masker.kafka import wire
+from cdc_masker.kafka import settling, wire
 from cdc_masker.kafka.auditing import group_of
 from cdc_masker.kafka.checkpoints import Checkpoint
 from cdc_masker.kafka.cluster import Cluster
@@ -105,7 +105,7 @@ async def look(
         settled = (await cluster.bounds(audit))[1] if settings.audit_topic in topics else 0
         before = await _masked(cluster.bounds, topics, wanted.values())
         positions = await _positions(settings, cluster, topics, wanted.values(), report)
-        after = await _masked(partial(_settled, cluster, deadline=deadline), topics, wanted.values())
+        after = await _masked(partial(settling.settled, cluster, deadline=deadline), topics, wanted.values())
         masked = {place: Bounds(first, before.get(place, (0, 0))[1], end) for place, (first, end) in after.items()}
         log = await _log(settings, cluster, audit, settled, within, deadline) if settings.audit_topic in topics else None
     except KafkaError:
@@ -143,7 +143,9 @@ async def _positions(
         topic = topics.get(each.topic)
         partitions = [TopicPartition(each.topic, number) for number in range(topic.partitions if topic else 0)]
         group = settings.model_copy(update={"generation": each.generation}).group
-        for (name, partition), committed in (await _committed(cluster, group, partitions)).items():
+        deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+        offsets = await settling.committed(cluster, group, partitions, deadline=deadline)
+        for (name, partition), committed in offsets.items():
             checkpoint = Checkpoint.decode(committed.metadata)
             if checkpoint is None:
                 chain = Chain(each.generation, name, partition, "")
@@ -155,41 +157,11 @@ async def _positions(
     return found
 
 
-async def _committed(cluster: Cluster, group: str, partitions: list[TopicPartition]) -> Mapping[TopicPartition, wire.Committed]:
-    """Committed offsets; a transaction that is being settled is waited for."""
-    deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
-    while partitions:
-        try:
-            return await cluster.committed(group, partitions)
-        except KafkaError as error:
-            if not error.retriable or asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(_LOOK_SECONDS)
-    return {}
-
-
-async def _settled(cluster: Cluster, partition: TopicPartition, *, deadline: float) -> tuple[int, int]:
-    """The bounds of a log when all that was written by now is settled: until then an open transaction hides what others
-    committed behind it. Raises `TransientError` when that takes too long.
-    """
-    written = await cluster.end(partition)
-    while True:
-        first, end = await cluster.bounds(partition)
-        if end >= written:
-            return first, end
-        if asyncio.get_running_loop().time() > deadline:
-            raise TransientError(
-                f"a transaction in {partition.topic}[{partition.partition}] is not settled yet, and hides what is behind it; "
-                "verify again later, or wait longer (--wait)"
-            )
-        await asyncio.sleep(_LOOK_SECONDS)
-
-
 async def _log(
     settings: Settings, cluster: Cluster, audit: TopicPartition, settled: int, within: float, deadline: float
 ) -> AuditLog:
     """The audit topic as it is now; its rows are awaited so many seconds."""
-    first, end = await _settled(cluster, audit, deadline=deadline)
+    first, end = await settling.settled(cluster, audit, deadline=deadline)
     deadline = asyncio.get_running_loop().time() + within
     while True:
         copied = (await cluster.committed(group_of(settings), [audit])).get(audit)

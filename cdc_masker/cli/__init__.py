@@ -15,10 +15,12 @@ from cdc_masker.cli import (
     capture,
     compare,
     connector,
+    cutover,
     db,
     doctor,
     erase,
     extent,
+    generations,
     init,
     keys,
     leaks,
@@ -36,6 +38,7 @@ from cdc_masker.cli import (
     settings,
     snapshot,
     stack,
+    topics,
     worker,
 )
 from cdc_masker.errors import CdcMaskerError, located
@@ -62,6 +65,7 @@ app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
 app.command("reveal")(reveal.reveal)
 app.command("snapshot")(snapshot.snapshot)
+app.command("topics")(topics.topics)
 keys.app.command("erase")(erase.erase)
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
@@ -73,7 +77,9 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 replay.app.command()(compare.compare)
 replay.app.command("file")(replay_file.file)
+replay.app.command("finish")(cutover.finish)
 app.add_typer(replay.app, name="replay")
+app.add_typer(generations.app, name="generations")
 app.add_typer(offsets.app, name="offsets")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(connector.app, name="connector")

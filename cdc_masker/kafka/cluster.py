@@ -16,7 +16,13 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from cdc_masker.errors import TransientError
 from cdc_masker.kafka import wire
@@ -92,6 +98,12 @@ class Cluster:
         """
         return await _bounded(wire.committed(self._admin._client, group, partitions, settled=settled))
 
+    async def readers(self, partitions: Collection[TopicPartition]) -> dict[str, dict[TopicPartition, wire.Committed]]:
+        """What consumer groups committed in these partitions, by group; groups that committed nothing there are left out."""
+        groups = sorted(group for group, _type in await _bounded(self._admin.list_consumer_groups()))
+        found = {group: await self.committed(group, partitions) for group in groups}
+        return {group: committed for group, committed in found.items() if committed}
+
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """The first offset that the log still has, and the one after the last that a `read_committed` reader may see.
 
@@ -130,6 +142,11 @@ class Cluster:
         """Whether a `read_committed` reader finds any record there: aborted ones don't count."""
         first, end = await self.bounds(partition)
         return first < end and bool(await self._read(partition, first, end, most=1))
+
+    async def first_record(self, partition: TopicPartition, start: int, end: int) -> Any:
+        """The first record that a `read_committed` reader finds from `start` to before `end`, None if there is none."""
+        found = [record for record in await self._read(partition, start, end, most=1) if record.offset < end]
+        return found[0] if found else None
 
     async def last_record(self, partition: TopicPartition) -> Any:
         """The last record that a `read_committed` reader finds there, None if there is none."""
@@ -195,6 +212,23 @@ class Cluster:
             for topic, error_code, *_ in answer.topic_errors
             if error_code not in (0, TopicAlreadyExistsError.errno)
         }
+
+    async def delete(self, topics: Iterable[str]) -> dict[str, KafkaError]:
+        """Deletes topics; one that is not there is as it should be. Gives why it did not delete some of them, by name."""
+        answer = await _bounded(self._admin.delete_topics(list(topics)))
+        return {
+            topic: for_code(error_code)(topic)
+            for topic, error_code in answer.topic_error_codes
+            if error_code not in (0, UnknownTopicOrPartitionError.errno)
+        }
+
+    async def has_members(self, group: str) -> bool:
+        """Whether somebody is in a consumer group now."""
+        ((description,),) = [answer.groups for answer in await _bounded(self._admin.describe_consumer_groups([group]))]
+        error_code, _group, _state, _type, _protocol, members, *_ = description
+        if error_code:
+            raise for_code(error_code)(group)
+        return bool(members)
 
     async def grow(self, topic: str, partitions: int) -> None:
         """Raises the number of a topic's partitions to `partitions`."""

@@ -12,8 +12,6 @@ the audit topic is settled; and a masked copy that holds more than that is left 
 
 from __future__ import annotations
 
-import re
-
 from aiokafka import TopicPartition
 
 from cdc_masker import evidence
@@ -21,16 +19,15 @@ from cdc_masker.errors import TransientError
 from cdc_masker.events import AuditEntry
 from cdc_masker.kafka.checkpoints import Checkpoint, halted_by_audit
 from cdc_masker.kafka.lines import PartitionLog
+from cdc_masker.kafka.origins import source_offset
 from cdc_masker.kafka.parts import Parts
 from cdc_masker.kafka.publisher import Publisher
 from cdc_masker.kafka.topics import Output
 from cdc_masker.kafka.wire import UnstableOffset
-from cdc_masker.pipeline import HEADER
 
 __all__ = ["after", "end_hanging", "last_masked"]
 
 _HANGS = "%s[%d]: Kafka does not settle the transaction that holds its offset; it is ended when the audit is complete"
-_ORIGIN = re.compile(rb"v=1;p=[0-9]+;o=([0-9]+);.*")
 
 
 async def end_hanging(parts: Parts, partition: TopicPartition, publisher: Publisher, output: Output, log: PartitionLog) -> bool:
@@ -73,7 +70,7 @@ async def last_masked(parts: Parts, source: TopicPartition, output: Output, audi
     last = await parts.cluster.last_record(masked)
     if last is None:
         return None
-    origin = _ORIGIN.fullmatch(dict(last.headers).get(HEADER) or b"")
-    if origin is None or int(origin[1]) > audited.last_offset:
+    offset = source_offset(last)
+    if offset is None or offset > audited.last_offset:
         raise halted_by_audit(*source)
-    return int(origin[1])
+    return offset

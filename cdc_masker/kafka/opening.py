@@ -106,6 +106,8 @@ async def _open(parts: Parts, partition: TopicPartition, log: PartitionLog, *, h
         async with parts.starting:
             await asyncio.wait_for(publisher.start(), parts.settings.transaction_timeout)
         steps.reach(Step.FENCED)
+        # Who closes a generation ends its publishers after that, and this one may have come later.
+        await parts.generations.register(generation, [partition.topic], parts.maskers.policy)
         ended = hangs and await end_hanging(parts, partition, publisher, output, log)
         incarnation, resumption, span, compared = await _find(parts, partition, publisher, output, log)
         if ended and not compared:  # all rows were there before

@@ -126,6 +126,7 @@ async def _prepare(settings: Settings, topics: Topics, course: Course) -> frozen
     await topics.ensure_own()
     for made in (await topics.ensure_outputs(sources)).values():
         unless_error(made)
+    await topics.ensure_kept(settings.generations_topic)  # where consumers wait for the end of what they read
     return frozenset(sources)
 
 

@@ -6,4 +6,7 @@ running     its workers                          progress    how far they came
 comparing   what masking again would change      differing   how many records differ, and where
 changing    the same on a few of its records
 parts       a masked record, part by part        causes      why one comes out otherwise
+cutover     it takes the place of what was       positions   where a source offset is in a masked partition
+announcing  telling consumers of that            retiring    deleting what nobody reads
+standing    how far generations came             overview    raw topics and their copies
 """
