@@ -173,6 +173,7 @@ def line(topic: str = "t", offset: int = 9) -> bytes:
         (line(topic="masked.t"), "capture raw topics"),
         (line(offset=7), "offset 7 of partition 0 comes after 7"),
     ],
+    ids=["half a line", "a number", "a name", "a topic of ours", "an order"],
 )
 def test_a_line_that_is_wrong_is_named_and_nothing_is_left(run: Run, wrong: bytes, told: str) -> None:
     Path("raw.jsonl").write_bytes(b"".join([*lines_of(SHOP)[:2], line(offset=7), wrong]))
