@@ -347,9 +347,11 @@ def test_who_was_about_to_open_a_partition_finds_it_closed(deploy: Deploy, monke
     async def run() -> None:
         async with AsyncExitStack() as resources, asyncio.timeout(60):
             parts, _ = await starting.start(deployment.settings(), resources)
+            measuring = asyncio.create_task(parts.lag.run())
             log = PartitionLog(logging.getLogger(), topic, 0)
             with pytest.raises(SetupError, match=f"generation 1 of topic {topic} is not live"):
                 await open_partition(parts, TopicPartition(topic, 0), log)
+            measuring.cancel()
 
     monkeypatch.setattr(steps, "reach", close)
     asyncio.run(run())
