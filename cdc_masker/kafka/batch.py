@@ -28,6 +28,11 @@ class Batch:
     size: int
     records: Sequence[Record] = field(repr=False)
 
+    @property
+    def behind(self) -> bool:
+        """Whether more was there already when it was fetched."""
+        return self.end < self.highwater
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -5,7 +5,9 @@ comes to the next, counts records and not bytes, and fetches ahead for every par
 
 - the partition that has waited longest is next, and each is given one batch at a time;
 - a batch ends with the record that makes it `fetch_bytes`, so that few large ones come alone;
-- nothing more is fetched while what was fetched does not fit into the room that lanes have left.
+- nothing more is fetched while what was fetched does not fit into the room that lanes have left;
+- for a partition that has caught up nothing is fetched while its batch is on its way, so that the next one has all that came
+  meanwhile: what is fetched early waits for a transaction, and what comes after it for two.
 
 What a broker answered is read by the compiled core, where there is one and it can: then no record becomes an object of Python's
 before somebody asks for it. Else aiokafka reads it.
@@ -58,6 +60,7 @@ class Intake:
         self._fetcher = consumer._fetcher
         self._compiled = cores.is_compiled(settings.core)
         self._room = 0
+        self._fetcher._prefetch_backoff = 0  # else records that wait for a busy lane keep all others from being fetched
         self._plan = self._fetcher._get_actions_per_node
         self._fetcher._get_actions_per_node = self._plan_within_room
 
@@ -95,8 +98,9 @@ class Intake:
         """Whether something of this partition was fetched, if only an error."""
         return partition in self._fetched
 
-    def fetch_for(self, partitions: Collection[TopicPartition], room: int) -> None:
-        """Fetches for these while there is room, and forgets the records that were fetched for others. `room`: bytes.
+    def fetch_for(self, partitions: Collection[TopicPartition], wanted: Collection[TopicPartition], room: int) -> None:
+        """Fetches for the wanted ones of these partitions while there is room, and forgets the records that were fetched for
+        others than these. `room`: bytes.
 
         An error stays: while a partition has neither a position nor an error, aiokafka asks for its position, and meanwhile
         fetches nothing from that broker.
@@ -105,11 +109,15 @@ class Intake:
             if not _failed(self._fetched[partition]):
                 self._forget(partition)
         assigned = self._consumer.assignment()
-        wanted = assigned.intersection(partitions)
+        fetched = assigned.intersection(wanted)
         paused = self._consumer.paused() if assigned else set()
-        self._consumer.pause(*(assigned - wanted - paused))
-        self._consumer.resume(*(wanted & paused))
+        self._consumer.pause(*(assigned - fetched - paused))
+        self._consumer.resume(*(fetched & paused))
         self._room = room
+
+    def rest(self, partition: TopicPartition) -> None:
+        """Fetches nothing for this one until it is wanted, before a fetch for it is on its way."""
+        self._consumer.pause(partition)
 
     def take(self, partition: TopicPartition) -> tuple[Sequence[Record], int]:
         """The next records of the partition, maybe none, and their size in bytes. Raises what its fetch failed with."""

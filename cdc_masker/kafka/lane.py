@@ -41,7 +41,7 @@ __all__ = ["Lane", "Seek", "State"]
 
 logger = logging.getLogger(__name__)
 
-_DEPTH = 2  # batches of a lane in this process: one that is being masked or published, one that waits
+_DEPTH = 2  # batches of a lane that is behind: one that is being masked or published, one that waits
 _WAITS = (
     "%s waits for policy version %d, which masked it last, and the newest is %d; restore the catalog, or release what it lost "
     "again with `cdc-masker db upgrade`"
@@ -82,6 +82,7 @@ class Lane:
         self.pending = 0
         self.held = 0
         self.highwater = 0
+        self.behind = True
         self.empty = (0, 0)
         self._opening = asyncio.create_task(self._open())
 
@@ -95,7 +96,7 @@ class Lane:
 
     @property
     def hungry(self) -> bool:
-        return self.state is State.RUNNING and self.pending < _DEPTH
+        return self.state is State.RUNNING and self.pending < (_DEPTH if self.behind else 1)
 
     @property
     def resting(self) -> bool:

@@ -89,7 +89,7 @@ class Lanes:
         lane = self._current(batch)
         if lane is None:
             return
-        lane.highwater = batch.highwater
+        lane.highwater, lane.behind = batch.highwater, batch.behind
         if batch.records:
             lane.pending += 1
             lane.held += batch.size

@@ -57,6 +57,7 @@ _LONGEST_BATCH_SECONDS = 300
 class _Cursor:
     epoch: int
     position: int
+    behind: bool = True
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped to us
@@ -123,7 +124,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
                 del self._cursors[partition]
         # The context tells aiokafka that we are not stuck, else it leaves the group.
         with consumer._fetcher._subscriptions.fetch_context():
-            intake.fetch_for(self._cursors, room)
+            ahead = [partition for partition, cursor in self._cursors.items() if cursor.behind or partition in wanted]
+            intake.fetch_for(self._cursors, ahead, room)
             batches = self._take(intake, wanted, room)
             if not batches:
                 await intake.wait(patience if room > 0 else _BUSY_SECONDS)
@@ -145,7 +147,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
                 continue
             batches.append(self._batch(intake, partition, records, size))
             if records:
-                self._cursors[partition] = self._cursors.pop(partition)
+                self._cursors[partition] = cursor = self._cursors.pop(partition)
+                cursor.behind = batches[-1].behind
+                if not cursor.behind:
+                    intake.rest(partition)
                 room -= size
         return batches
 

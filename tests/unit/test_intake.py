@@ -24,7 +24,7 @@ def test_no_more_is_fetched_than_there_is_room_for(held: int, fetches: list[str]
     """While it stops, aiokafka's task asks, too: an exception would end the worker with an error."""
     ours = consumer((["a fetch"], "and", "more"), held=held, closed=False)
     intake = Intake(load(), ours)
-    intake.fetch_for({"p"}, 100)
+    intake.fetch_for({"p"}, {"p"}, 100)
     ours._closed = ours._fetcher._closed = closed
     assert ours._fetcher._get_actions_per_node(None) == (fetches, "and", "more")
 
@@ -32,5 +32,5 @@ def test_no_more_is_fetched_than_there_is_room_for(held: int, fetches: list[str]
 @pytest.mark.parametrize(("left", "fetches"), [(0, ["a fetch"]), (1, [])])
 def test_what_is_kept_beside_the_bytes_of_small_records_takes_room(left: int, fetches: list[str]) -> None:
     ours = consumer((["a fetch"],), held=10, closed=False, left=left)
-    Intake(load(), ours).fetch_for({"p"}, 100)
+    Intake(load(), ours).fetch_for({"p"}, {"p"}, 100)
     assert ours._fetcher._get_actions_per_node(None) == (fetches,)
