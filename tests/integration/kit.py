@@ -122,6 +122,7 @@ class Deployment:
             "CDC_MASKER_SESSION_TIMEOUT": "6",
             "CDC_MASKER_TOPIC_REFRESH": "1",
             "CDC_MASKER_POLICY_REFRESH": "0.5",
+            "CDC_MASKER_WEB_PORT": str(free_port()),  # workers of replays take those behind it, and tests run side by side
             **{f"CDC_MASKER_{key.upper()}": value for key, value in settings.items()},
         }
         deployment = cls(stack, home, name, {**os.environ, **ours})
