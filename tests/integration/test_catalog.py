@@ -301,9 +301,9 @@ def test_the_command_line(database: Database, policies: Path) -> None:
     where = ("--policies", str(policies))
     assert "run `cdc-masker db upgrade`" in run("policy", "export", code=2)
     assert "catalog: none" in run("db", "check", *where, code=1)
-    assert run("db", "upgrade", *where) == "catalog: one\n"
-    assert run("db", "current", *where) == "catalog: one\n"
-    assert run("db", "check", *where) == "catalog: one\n"
+    assert run("db", "upgrade", *where) == "catalog: catalog_0002 one\n"
+    assert run("db", "current", *where) == "catalog: catalog_0002 one\n"
+    assert run("db", "check", *where) == "catalog: catalog_0002 one\n"
     assert "--policies" in run("db", "check", code=2)
 
     document = json.loads(run("policy", "export"))
