@@ -61,7 +61,7 @@ BEGIN
     JOIN SCHEMA.generation AS earlier ON earlier.topic = own.topic AND earlier.generation < number
     WHERE own.generation = number AND own.state = 'live' AND earlier.state IN ('closed', 'retired') AND NOT EXISTS (
       SELECT FROM SCHEMA.generation AS other
-      WHERE other.topic = own.topic AND other.generation <> number AND other.state = 'live'
+      WHERE other.topic = own.topic AND other.generation < number AND other.state = 'live'
     )
   ) THEN
     RAISE EXCEPTION 'generation % is what consumers read: the one before it was closed', number;

@@ -102,7 +102,7 @@ def resume(
     )
     if resumption is None:
         start = earliest if span.start is None else span.start
-        if not earliest <= start <= end:
+        if not earliest <= start <= end and not span.ends(start):  # of which nothing is read, so it may have expired
             raise PartitionHalted(
                 topic,
                 partition,

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Intake", "limits"]
 
+_WAIT_MS, _BUSY_WAIT_MS = 200, 20
+"""For how long a broker waits for data of what it is asked for. It is asked for one thing at a time, so whatever could not be
+part of that waits as long: less while something could not.
+"""
+
 _ANSWERS = 4
 """Answers of a broker that fit into the buffer."""
 _OBJECT_BYTES = 500
@@ -46,9 +51,13 @@ _SPAN_BYTES = 100
 
 
 def limits(settings: Settings) -> dict[str, int]:
-    """The consumer's arguments: bytes in one answer of a broker, and those of one partition in it."""
+    """The consumer's arguments: bytes in one answer of a broker, those of one partition in it, and how long data is awaited."""
     of_one = min(settings.fetch_bytes, settings.buffer_bytes // _ANSWERS)
-    return {"fetch_max_bytes": settings.buffer_bytes // _ANSWERS, "max_partition_fetch_bytes": of_one}
+    return {
+        "fetch_max_bytes": settings.buffer_bytes // _ANSWERS,
+        "max_partition_fetch_bytes": of_one,
+        "fetch_max_wait_ms": _WAIT_MS,
+    }
 
 
 class Intake:
@@ -60,6 +69,7 @@ class Intake:
         self._fetcher = consumer._fetcher
         self._compiled = cores.is_compiled(settings.core)
         self._room = 0
+        self._resting: set[TopicPartition] = set()
         self._fetcher._prefetch_backoff = 0  # else records that wait for a busy lane keep all others from being fetched
         self._plan = self._fetcher._get_actions_per_node
         self._fetcher._get_actions_per_node = self._plan_within_room
@@ -113,11 +123,13 @@ class Intake:
         paused = self._consumer.paused() if assigned else set()
         self._consumer.pause(*(assigned - fetched - paused))
         self._consumer.resume(*(fetched & paused))
+        self._resting = set(assigned.intersection(partitions)) - fetched
         self._room = room
 
     def rest(self, partition: TopicPartition) -> None:
         """Fetches nothing for this one until it is wanted, before a fetch for it is on its way."""
         self._consumer.pause(partition)
+        self._resting.add(partition)
 
     def take(self, partition: TopicPartition) -> tuple[Sequence[Record], int]:
         """The next records of the partition, maybe none, and their size in bytes. Raises what its fetch failed with."""
@@ -161,6 +173,7 @@ class Intake:
 
         Not by pausing: what was fetched of a paused partition is thrown away and fetched again.
         """
+        self._fetcher._fetch_max_wait_ms = _BUSY_WAIT_MS if self._resting or self._fetcher._records else _WAIT_MS
         fetches, *others = self._plan(assignment)
         return fetches if self.held < self._room else [], *others
 

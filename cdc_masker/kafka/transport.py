@@ -47,7 +47,6 @@ __all__ = ["BatchConsumer", "BatchTransport"]
 
 logger = logging.getLogger(__name__)
 
-_FETCH_WAIT_MS = 200
 # While some lanes are busy, a fetch for the others must return soon, or a lane that gets free would wait for their data.
 _BUSY_SECONDS = 0.02
 _LONGEST_BATCH_SECONDS = 300
@@ -89,7 +88,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             max_poll_records=settings.batch_records,
             **limits(settings),
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
             session_timeout_ms=session,
             heartbeat_interval_ms=session // 4,
             max_poll_interval_ms=_LONGEST_BATCH_SECONDS * 1000,

@@ -119,11 +119,14 @@ def _pattern(sources: Iterable[str], text: str) -> str:
     """A name means that topic only, though its dots would match any character."""
     if text in sources:
         return re.escape(text)
+    pattern = f"(?:{text})"
     try:
-        re.compile(text)
+        re.compile(pattern)
     except re.error:
-        raise SetupError(f"{text!r} is neither a topic's name nor a regular expression") from None
-    return f"(?:{text})"
+        raise SetupError(
+            f"{text!r} is neither a topic's name nor a regular expression that can stand in another; flags go in (?i:…)"
+        ) from None
+    return pattern
 
 
 async def _policy(settings: Settings, catalog: Catalog, topics: Iterable[str], version: int | None) -> Policy:

@@ -168,6 +168,8 @@ async def test_a_later_replay_can_be_cancelled_after_a_cut_over(catalog: Catalog
     await begun(catalog, A)
     await catalog.replays.close(1, ["a"], "why")
     assert (await begun(catalog, A)).generation == 3
+    with pytest.raises(SetupError, match="generation 2 is what consumers read"):
+        await catalog.replays.tell(2, "cancel", "why")  # though a later one is live: nobody was told to read that
     await catalog.replays.tell(3, "cancel", "why")
     await catalog.replays.retire(3, ["a"], "why")
     found = await states(database)

@@ -34,3 +34,28 @@ def test_what_is_kept_beside_the_bytes_of_small_records_takes_room(left: int, fe
     ours = consumer((["a fetch"],), held=10, closed=False, left=left)
     Intake(load(), ours).fetch_for({"p"}, {"p"}, 100)
     assert ours._fetcher._get_actions_per_node(None) == (fetches,)
+
+
+def test_a_broker_waits_for_less_long_while_a_partition_rests() -> None:
+    """It is asked for one thing at a time: what is wanted next would wait for what there is nothing of."""
+    ours = consumer(([],), held=0, closed=False)
+    ours._fetcher._records = {}
+    ours.assignment, ours.pause, ours.resume = (lambda: {"busy", "quiet"}), (lambda *_: None), (lambda *_: None)
+    intake = Intake(load(), ours)
+
+    def waits() -> int:
+        ours._fetcher._get_actions_per_node(None)
+        found: int = ours._fetcher._fetch_max_wait_ms
+        return found
+
+    both = {"busy", "quiet"}
+    intake.fetch_for(both, both, 100)
+    long = waits()
+    intake.rest("busy")
+    assert waits() < long
+    intake.fetch_for(both, both, 100)
+    assert waits() == long
+    intake.fetch_for(both, {"quiet"}, 100)
+    assert waits() < long
+    intake.fetch_for({"quiet"}, {"quiet"}, 100)  # the other one is halted
+    assert waits() == long

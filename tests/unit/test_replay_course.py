@@ -152,6 +152,7 @@ def test_a_replay_begins_where_it_was_said_or_not_at_all() -> None:
 
 def test_what_came_to_its_bound_needs_its_log_no_more() -> None:
     assert began(Span(10, 30), committed=30, earliest=50).offset == 30
+    assert began(Span(10, 10), earliest=50).offset == 10  # nothing was there when it began
     with pytest.raises(PartitionHalted):
         began(Span(10, 30), committed=29, earliest=50)
 
