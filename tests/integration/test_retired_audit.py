@@ -25,10 +25,10 @@ pytestmark = pytest.mark.stack
 
 LATE = """
 import sys, time, types
-from cdc_masker.kafka import lanes
+from cdc_masker.kafka import lane
 
 days = 70
-lanes.time = types.SimpleNamespace(**{**vars(time), "time_ns": lambda: time.time_ns() - days * 86_400 * 10**9})
+lane.time = types.SimpleNamespace(**{**vars(time), "time_ns": lambda: time.time_ns() - days * 86_400 * 10**9})
 sys.argv = ["cdc-masker", "worker"]
 from cdc_masker.cli import main
 
